@@ -1,0 +1,1 @@
+//! The bytes that a peer and the daemon share.
