@@ -1,17 +1,11 @@
 //! The project's chores, as one command: `cargo xtask CHORE`.
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
 #[derive(Parser)]
 #[command(about = "The project's own chores")]
-struct Arguments {
-    #[command(subcommand)]
-    chore: Chore,
-}
-
-#[derive(Subcommand)]
-enum Chore {}
+struct Arguments {}
 
 fn main() {
-    match Arguments::parse().chore {}
+    Arguments::parse();
 }
