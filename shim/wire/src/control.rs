@@ -1,5 +1,5 @@
 //! The messages of a session's control socket. They are few and rare; requests and results never
-//! pass here.
+//! pass here. That a worker is gone is not told here either: its end of the wake-up channel closes.
 
 use crate::geometry::ChannelSize;
 use crate::signature::Signature;
@@ -22,7 +22,7 @@ pub enum ToDaemon {
     },
     /// Opens a function. The channel's memfd travels beside it.
     Open {
-        /// The channel's name in this session: the peer's choice, unused so far.
+        /// The channel's name in this session: the peer's choice, not in use.
         channel: ChannelId,
         /// The function's name.
         function: String,
@@ -58,11 +58,6 @@ pub enum ToPeer {
         channel: ChannelId,
         /// Why.
         refusal: OpenRefusal,
-    },
-    /// The worker that served this channel died; whatever was open in it ends as `worker_lost`.
-    ChannelLost {
-        /// The channel.
-        channel: ChannelId,
     },
     /// The session ends, because the peer broke the protocol.
     Violation {
