@@ -43,8 +43,8 @@ impl Session {
             .map_err(std::io::Error::from)?;
         connect(socket.as_raw_fd(), &address)
             .map_err(|source| ConnectError::DaemonAbsent { path: path.to_owned(), source })?;
-        packet::send(&socket, &ToDaemon::Hello { version: PROTOCOL_VERSION }, None)?;
-        match packet::receive(&socket)?.0 {
+        packet::send(&socket, &ToDaemon::Hello { version: PROTOCOL_VERSION }, &[])?;
+        match packet::receive(&socket, 0)?.0 {
             ToPeer::Welcome { version: PROTOCOL_VERSION } => (),
             ToPeer::Welcome { version } => {
                 return Err(ConnectError::Version { daemon: version, shim: PROTOCOL_VERSION });
@@ -86,8 +86,9 @@ impl Control {
         let channel = ChannelId(*next);
         *next = next.wrapping_add(1);
         let question = ToDaemon::Open { channel, function: function.to_owned(), size };
-        packet::send(&self.socket, &question, Some(memory))?;
-        match packet::receive(&self.socket)? {
+        packet::send(&self.socket, &question, &[memory.as_fd()])?;
+        let (answer, mut descriptors) = packet::receive(&self.socket, 1)?;
+        match (answer, descriptors.pop()) {
             (ToPeer::Opened { channel: answered, signature }, Some(wake))
                 if answered == channel =>
             {
@@ -104,7 +105,7 @@ impl Control {
     /// Tells the daemon that a channel is not needed any more. A daemon that is gone needs no telling.
     pub(crate) fn close(&self, channel: ChannelId) {
         if !self.fork.forked() {
-            let _gone = packet::send(&self.socket, &ToDaemon::Close { channel }, None);
+            let _gone = packet::send(&self.socket, &ToDaemon::Close { channel }, &[]);
         }
     }
 

@@ -10,7 +10,8 @@
 //! - [`record`]: the fixed layouts; [`request`]: `RawRequest` → [`request::Request`];
 //! - [`channel`]: one side's view of mapped memory, the only file with `unsafe`;
 //! - [`control`]: the messages of the control socket; [`packet`]: how they and descriptors travel;
-//! - [`wake`]: the byte that ends a sleep; [`outcome`], [`signature`]: the words both sides use.
+//! - [`wake`]: the byte that ends a sleep; [`outcome`], [`signature`]: the words both sides use;
+//! - [`status`]: what the admin socket tells an operator.
 
 pub mod channel;
 pub mod control;
@@ -22,6 +23,7 @@ pub mod record;
 pub mod request;
 pub mod ring;
 pub mod signature;
+pub mod status;
 pub mod wake;
 
 /// The version of everything in this crate. A daemon serves exactly one; the hello carries it.

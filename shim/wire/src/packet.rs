@@ -1,5 +1,5 @@
-//! How control messages travel: one JSON document a packet on a SEQPACKET socket, with at most one
-//! descriptor beside it. Packets keep message and descriptor together and bound what is parsed.
+//! How control messages travel: one JSON document a packet on a SEQPACKET socket, with the
+//! descriptors that belong to it beside it. Packets keep the two together and bound what is parsed.
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -7,7 +7,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use thiserror::Error;
 
 /// Longest message, in bytes.
@@ -31,8 +31,8 @@ pub enum PacketError {
     /// Not a message of this protocol.
     #[error("a control message could not be understood: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// More descriptors than any message carries.
-    #[error("a control message carries {0} descriptors: at most one belongs to it")]
+    /// More descriptors than a message may carry here.
+    #[error("a control message carries {0} descriptors, more than belong to any")]
     Descriptors(usize),
     /// The kernel's error.
     #[error("the control socket failed: {0}")]
@@ -57,13 +57,13 @@ impl From<Errno> for PacketError {
 pub fn send(
     socket: &impl AsFd,
     message: &impl Serialize,
-    descriptor: Option<&OwnedFd>,
+    descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), PacketError> {
     let body = serde_json::to_vec(message)?;
     if body.len() > MESSAGE_BYTES_MAX {
         return Err(PacketError::TooLong);
     }
-    let raw: Vec<RawFd> = descriptor.iter().map(|fd| fd.as_raw_fd()).collect();
+    let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control = if raw.is_empty() { &rights[..0] } else { &rights[..] };
     let parts = [IoSlice::new(&body)];
@@ -77,25 +77,27 @@ pub fn send(
     }
 }
 
-/// Receives one message and the descriptor beside it, if any. Blocks only if the socket does.
+/// Receives one message and at most `descriptors_max` descriptors beside it. Blocks only if the
+/// socket does.
 ///
 /// # Errors
 /// [`PacketError`]; descriptors of a refused packet are closed.
 pub fn receive<M: DeserializeOwned>(
     socket: &impl AsFd,
-) -> Result<(M, Option<OwnedFd>), PacketError> {
+    descriptors_max: usize,
+) -> Result<(M, Vec<OwnedFd>), PacketError> {
     let mut body = vec![0; MESSAGE_BYTES_MAX + 1];
-    let (bytes, mut descriptors, truncated) = receive_raw(socket, &mut body)?;
+    let (bytes, descriptors, truncated) = receive_raw(socket, &mut body)?;
     if bytes == 0 && descriptors.is_empty() {
         return Err(PacketError::Closed);
     }
     if bytes > MESSAGE_BYTES_MAX {
         return Err(PacketError::TooLong);
     }
-    if truncated || descriptors.len() > 1 {
+    if truncated || descriptors.len() > descriptors_max {
         return Err(PacketError::Descriptors(descriptors.len()));
     }
-    Ok((serde_json::from_slice(&body[..bytes])?, descriptors.pop()))
+    Ok((serde_json::from_slice(&body[..bytes])?, descriptors))
 }
 
 fn receive_raw(
@@ -125,4 +127,54 @@ fn receive_raw(
 fn own(raw: RawFd) -> OwnedFd {
     // SAFETY: the kernel has just made this descriptor for us, and nothing else knows its number.
     unsafe { OwnedFd::from_raw_fd(raw) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        let flags = SockFlag::SOCK_NONBLOCK;
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap()
+    }
+
+    #[test]
+    fn a_message_and_its_descriptors_arrive_together() {
+        let (here, there) = pair();
+        let (read, write) = nix::unistd::pipe().unwrap();
+        send(&here, &"one", &[write.as_fd()]).unwrap();
+        send(&here, &"two", &[]).unwrap();
+        drop(write);
+        let (text, descriptors) = receive::<String>(&there, 1).unwrap();
+        assert_eq!((text.as_str(), descriptors.len()), ("one", 1));
+        nix::unistd::write(&descriptors[0], b"x").unwrap();
+        assert_eq!(nix::unistd::read(&read, &mut [0; 8]).unwrap(), 1);
+        assert_eq!(receive::<String>(&there, 1).unwrap().0, "two");
+        assert!(matches!(receive::<String>(&there, 1), Err(PacketError::NotReady)));
+        drop(here);
+        assert!(matches!(receive::<String>(&there, 1), Err(PacketError::Closed)));
+    }
+
+    #[test]
+    fn descriptors_that_do_not_belong_are_closed() {
+        let (here, there) = pair();
+        let (read, write) = nix::unistd::pipe().unwrap();
+        send(&here, &"many", &[write.as_fd(), write.as_fd()]).unwrap();
+        drop(write);
+        assert!(matches!(receive::<String>(&there, 1), Err(PacketError::Descriptors(2))));
+        assert_eq!(nix::unistd::read(&read, &mut [0; 8]).unwrap(), 0, "nobody holds the pipe");
+    }
+
+    #[test]
+    fn long_and_senseless_messages_are_refused() {
+        let (here, there) = pair();
+        let long = "x".repeat(MESSAGE_BYTES_MAX);
+        assert!(matches!(send(&here, &long, &[]), Err(PacketError::TooLong)));
+        nix::sys::socket::send(here.as_raw_fd(), b"{nonsense", MsgFlags::empty()).unwrap();
+        assert!(matches!(receive::<String>(&there, 1), Err(PacketError::Malformed(_))));
+        let flood = vec![b' '; MESSAGE_BYTES_MAX + 1];
+        nix::sys::socket::send(here.as_raw_fd(), &flood, MsgFlags::empty()).unwrap();
+        assert!(matches!(receive::<String>(&there, 1), Err(PacketError::TooLong)));
+    }
 }
