@@ -102,7 +102,8 @@ impl Channel {
         };
         let state = State {
             side: PeerSide::new(mapping),
-            arena: Allocator::with_max_allocs(units, slots + 1),
+            // A block a slot, a hole between each two of them, and one to spare.
+            arena: Allocator::with_max_allocs(units, slots * 2 + 2),
             free: (0..slots).rev().collect(),
             slots: (0..slots).map(free_slot).collect(),
             polling: false,

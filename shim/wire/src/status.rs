@@ -36,7 +36,7 @@ pub struct DeviceStatus {
     pub sms: u32,
     /// Bytes of memory that the worker reserved.
     pub memory_bytes: u64,
-    /// `starting`, `ready` or `draining`.
+    /// `starting`, `ready`, `draining`, or `silent` when its worker does not answer.
     pub state: String,
     /// The worker's process, while it lives.
     pub worker_pid: Option<u32>,

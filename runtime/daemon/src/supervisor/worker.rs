@@ -4,7 +4,7 @@
 //! carries questions to it and answers back, and starts the next one when it dies.
 
 use super::SupervisorError;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, absent_device};
 use super::registry::Registry;
 use crate::clock::Clock;
 use crate::config::Function;
@@ -19,6 +19,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// How long a worker may take to serve a channel.
+const ATTACH_LIMIT: Duration = Duration::from_secs(10);
+/// How long an operator waits for a worker's figures.
+const REPORT_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a worker says of itself.
 pub(super) type Report = (Vec<FunctionStatus>, DeviceStatus);
@@ -87,9 +93,11 @@ impl Worker {
         let function = function.to_owned();
         let question =
             |answer| Question::Attach { attachment, function, size, memory, wake, answer };
-        self.ask(question)
-            .await
-            .unwrap_or_else(|| Err("the device's worker died: try again".to_owned()))
+        match timeout(ATTACH_LIMIT, self.ask(question)).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err("the device's worker died: try again in a moment".to_owned()),
+            Err(_) => Err("the device's worker does not answer: try again later".to_owned()),
+        }
     }
 
     /// Has the worker leave a channel.
@@ -98,11 +106,12 @@ impl Worker {
         let _ended = self.questions.send(Question::Detach(attachment));
     }
 
-    /// The worker's figures; what is known without it while it starts.
+    /// The worker's figures; without them what is known of a worker that starts, or is silent.
     pub(super) async fn report(&self) -> Report {
-        match self.ask(Question::Report).await {
-            Some(report) => report,
-            None => (Vec::new(), super::keeper::absent_device("ended", 0, None)),
+        match timeout(REPORT_LIMIT, self.ask(Question::Report)).await {
+            Ok(Some(report)) => report,
+            Ok(None) => (Vec::new(), absent_device("ended", 0, None)),
+            Err(_) => (Vec::new(), absent_device("silent", 0, None)),
         }
     }
 
