@@ -186,6 +186,7 @@ impl Lane {
     /// What the driver answered; the number is then used for the next mark.
     pub fn mark(&mut self) -> Result<Sequence, CudaError> {
         let sequence = self.marked.next();
+        // SYNC(retire): both ways fence, for the whole system, before they write.
         match (self.shared.marks, self.shared.context.api().cuStreamWriteValue32_v2) {
             (MarkPath::StreamWrite, Some(write)) => {
                 // SAFETY: the address is of four bytes of pinned memory, which are freed only after
@@ -223,6 +224,7 @@ impl Lane {
         let word = self.word.base().cast::<AtomicU32>();
         // SAFETY: aligned, initialised and alive as long as the lane; the device writes it whole.
         let word = unsafe { word.as_ref() };
+        // SYNC(retire): pairs with the fence that the device puts before it writes a mark.
         Sequence::new(word.load(Ordering::Acquire))
     }
 

@@ -52,3 +52,18 @@ pub(crate) extern "C" fn wake_from_driver(argument: *mut c_void) {
     // drained. The write fails only when 2^64 wake-ups wait, and then one more is not missed.
     let _ = unsafe { libc::write(descriptor, (&raw const one).cast(), size_of::<u64>()) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wake_ups_add_up_and_are_taken_back_together() {
+        let wake = Wake::new().unwrap();
+        assert!(!wake.drain());
+        wake_from_driver(wake.as_argument());
+        wake_from_driver(wake.clone().as_argument());
+        assert!(wake.drain());
+        assert!(!wake.drain());
+    }
+}

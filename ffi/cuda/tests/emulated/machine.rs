@@ -16,6 +16,8 @@ const CHILD: &str = "GPUMUX_TEST_CHILD";
 pub(crate) enum Library {
     /// The emulator.
     Emulated,
+    /// A library of another kind: the one that this test was loaded with for unwinding.
+    Foreign,
     /// A file that is no library, under every name that is tried, so that none of the machine's own
     /// is found either.
     Broken,
@@ -63,21 +65,31 @@ impl Machine {
 
 impl Library {
     fn provide(self, stem: &str, folder: &Path) {
-        let names = cudarc::get_lib_name_candidates(stem);
         match self {
             Self::Broken => {
-                names.iter().chain(&cudarc::get_lib_name_candidates("nvcuda")).for_each(|name| {
-                    fs::write(folder.join(name), "not a library").expect("a writable folder")
-                })
-            }
-            Self::Emulated => {
-                let emulator = emulator();
-                for name in names.iter().filter(|name| name.starts_with(&format!("lib{stem}.so"))) {
-                    symlink(&emulator, folder.join(name)).expect("a writable folder");
+                // The driver of another system is tried too.
+                for name in [stem, "nvcuda"].into_iter().flat_map(cudarc::get_lib_name_candidates) {
+                    fs::write(folder.join(name), "not a library").expect("a writable folder");
                 }
             }
+            Self::Emulated => link(&emulator(), stem, folder),
+            Self::Foreign => link(&foreign(), stem, folder),
         }
     }
+}
+
+/// Puts `library` under every name that the loader may ask for.
+fn link(library: &Path, stem: &str, folder: &Path) {
+    for name in cudarc::get_lib_name_candidates(stem) {
+        symlink(library, folder.join(name)).expect("a writable folder");
+    }
+}
+
+/// Some library that is surely there: one that this process has loaded.
+fn foreign() -> PathBuf {
+    let maps = fs::read_to_string("/proc/self/maps").expect("Linux");
+    let mut paths = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+    paths.find(|path| path.contains("libgcc_s")).expect("what Rust links on Linux").into()
 }
 
 /// The emulator, built into the folder above that of this test.

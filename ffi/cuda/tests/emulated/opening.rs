@@ -29,6 +29,14 @@ fn a_machine_without_a_driver_says_what_was_tried() {
 }
 
 #[test]
+fn a_library_that_is_no_driver_is_refused_by_the_symbol_that_it_lacks() {
+    Machine { driver: Library::Foreign, blas: Library::Broken, ..Machine::WHOLE }.run(|| {
+        let OpenError::MissingSymbol { symbol, .. } = load_error() else { panic!("another error") };
+        assert_eq!(symbol, "cuDriverGetVersion");
+    });
+}
+
+#[test]
 fn a_driver_that_is_too_old_is_named_with_what_is_needed() {
     Machine { claim: "driver=11.8", ..Machine::WHOLE }.run(|| {
         let error = load_error();
