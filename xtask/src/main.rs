@@ -1,11 +1,38 @@
 //! The project's chores, as one command: `cargo xtask CHORE`.
+//!
+//! A chore is a file here with its arguments and a `run`; it adds one variant and one arm below.
 
-use clap::Parser;
+mod cache;
+mod failure;
+mod kernels;
+mod python;
+mod tree;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(about = "The project's own chores")]
-struct Arguments {}
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
 
-fn main() {
-    Arguments::parse();
+#[derive(Subcommand)]
+enum Chore {
+    /// Compile the CUDA C++ sources to PTX and assemble it as a check
+    Kernels(kernels::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().chore {
+        Chore::Kernels(arguments) => kernels::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
 }
