@@ -6,7 +6,9 @@ mod cache;
 mod failure;
 mod kernels;
 mod python;
+mod test;
 mod tree;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,11 +24,14 @@ struct Arguments {
 enum Chore {
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
     Kernels(kernels::Arguments),
+    /// Build everything and run every test
+    Test(test::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Kernels(arguments) => kernels::run(&arguments),
+        Chore::Test(arguments) => test::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
