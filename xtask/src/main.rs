@@ -5,6 +5,7 @@
 mod cache;
 mod failure;
 mod kernels;
+mod models;
 mod python;
 mod tree;
 
@@ -22,11 +23,14 @@ struct Arguments {
 enum Chore {
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
     Kernels(kernels::Arguments),
+    /// Fetch the models that the tests and the demo serve
+    Models,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Kernels(arguments) => kernels::run(&arguments),
+        Chore::Models => models::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
