@@ -1,1 +1,2 @@
 //! The engine.
+#![forbid(unsafe_code)]
