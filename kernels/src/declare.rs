@@ -4,11 +4,12 @@
 //! the layout of `.param` space that PTX defines, and a test compares it with the committed PTX.
 
 use crate::argument::Shape;
-use crate::launch::{PARAM_BYTES_MAX, Param};
+use crate::launch::{PARAM_BYTES_MAX, PARAM_COUNT_MAX, Param};
 
 /// Gives each parameter its offset. Evaluated at compile time, so that a kernel whose parameters do
 /// not fit is a compile error.
 pub(crate) const fn layout<const N: usize>(params: [(&'static str, Shape); N]) -> [Param; N] {
+    assert!(N <= PARAM_COUNT_MAX, "the kernel takes more parameters than a launch can have");
     let nothing = Shape { scalar: crate::Scalar::U8, form: crate::Form::Value };
     let mut laid = [Param { name: "", shape: nothing, offset: 0 }; N];
     let mut end = 0;

@@ -7,6 +7,9 @@ use crate::grid::Grid;
 /// Parameter bytes that a launch can hold. CUDA allows 4 KiB; a launch stays small enough to copy.
 pub const PARAM_BYTES_MAX: usize = 256;
 
+/// Parameters that a kernel can have, so that whoever issues a launch needs no allocation.
+pub const PARAM_COUNT_MAX: usize = 32;
+
 /// The bytes of a kernel's arguments, each at the offset that its [`Signature`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]

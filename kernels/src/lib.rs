@@ -29,8 +29,9 @@ mod copies;
 mod declare;
 mod grid;
 mod launch;
+mod products;
 
 pub use argument::{Argument, DeviceAddress, DevicePtr, Element, Form, Scalar, Shape};
-pub use catalog::{Echo, Kernel, KernelId, MODULES, Retire, SmidProbe};
+pub use catalog::{Echo, Gemm, Kernel, KernelId, MODULES, Retire, SmidProbe};
 pub use grid::Grid;
-pub use launch::{Launch, Module, PARAM_BYTES_MAX, Param, ParamBuffer, Signature};
+pub use launch::{Launch, Module, PARAM_BYTES_MAX, PARAM_COUNT_MAX, Param, ParamBuffer, Signature};

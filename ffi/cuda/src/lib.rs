@@ -1,0 +1,49 @@
+//! The CUDA boundary: the only crate that names a CUDA type.
+//!
+//! [`Driver`] finds the driver; [`Device`] opens one GPU; [`DeviceMemory`] is its one reservation;
+//! [`PinnedPool`] is the host memory that transfers use; a [`Lane`] is the ordered queue that work
+//! is issued to. What a launch *means* is not known here: it arrives as [`gpumux_kernels::Launch`].
+//!
+//! Three things shape the interface.
+//!
+//! - **One thread.** A CUDA context is current on a thread, so nothing here is `Send`: the thread
+//!   that opens a device issues all its work, and no call has to switch contexts or lock.
+//! - **No driver call that a type could rule out.** Nothing runs on the NULL stream, because only a
+//!   lane has a stream; host memory cannot be touched while a transfer uses it, because the transfer
+//!   has it ([`Lent`]).
+//! - **Every symbol is resolved before the first call**, and results cross the boundary as numbers:
+//!   a missing symbol, or a code newer than this crate, is an error and never a panic or worse.
+//!
+//! Rust's guarantees end where the device's begin. A launch that is handed wrong addresses writes
+//! to wrong places in device memory. Plans are checked before they come here; this crate hands out no
+//! device address of host memory that it also lends as a slice.
+//!
+//! Before [`Driver::load`] the process must have set `CUDA_MODULE_LOADING=EAGER` and
+//! `CUDA_DEVICE_MAX_CONNECTIONS=32`; the driver reads both once, when it is initialised.
+
+mod arena;
+mod context;
+mod device;
+mod driver;
+mod driver_api;
+mod error;
+mod functions;
+mod lane;
+mod library;
+mod lt;
+mod lt_api;
+mod memory;
+mod pinned;
+mod product;
+mod sequence;
+mod wake;
+
+pub use device::{Device, DeviceInfo, DeviceOptions, MarkPath, ProductPath};
+pub use driver::Driver;
+pub use error::{Code, CudaError, Failed, OpenError, ProductError};
+pub use lane::{Lane, TransferError};
+pub use memory::{DeviceBlock, DeviceMemory, OutOfDeviceMemory};
+pub use pinned::{Lent, PinnedPool, Staging};
+pub use product::{Matrix, Operands, PreparedProduct, Product};
+pub use sequence::Sequence;
+pub use wake::Wake;
