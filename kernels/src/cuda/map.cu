@@ -101,121 +101,6 @@ __device__ __forceinline__ i64 constant(i64, u32 bits) {
     return static_cast<i32>(bits);
 }
 
-__device__ __forceinline__ f32 unary(u32 code, f32 x) {
-    switch (code) {
-        case NEGATE:
-            return -x;
-        case ABSOLUTE:
-            return fabsf(x);
-        case SQUARE:
-            return x * x;
-        case SQUARE_ROOT:
-            return sqrtf(x);
-        case RECIPROCAL_SQUARE_ROOT:
-            return 1.0f / sqrtf(x);
-        case RECIPROCAL:
-            return 1.0f / x;
-        case EXPONENTIAL:
-            return expf(x);
-        case LOGARITHM:
-            return logf(x);
-        case TANH:
-            return tanhf(x);
-        case SIGMOID:
-            return 1.0f / (1.0f + expf(-x));
-        case SILU:
-            return x / (1.0f + expf(-x));
-        case ERROR_FUNCTION:
-            return erff(x);
-        case GELU:
-            return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
-        case FLOOR:
-            return floorf(x);
-        case CEIL:
-            return ceilf(x);
-        default:
-            return x == 0.0f ? 1.0f : 0.0f;
-    }
-}
-
-__device__ __forceinline__ i64 unary(u32 code, i64 x) {
-    // Without a sign, so that it wraps.
-    const u64 bits = static_cast<u64>(x);
-    switch (code) {
-        case NEGATE:
-            return static_cast<i64>(0 - bits);
-        case ABSOLUTE:
-            return static_cast<i64>(x < 0 ? 0 - bits : bits);
-        case SQUARE:
-            return static_cast<i64>(bits * bits);
-        default:
-            return x == 0;
-    }
-}
-
-// What both domains compare alike.
-template <typename T>
-__device__ __forceinline__ T compare(u32 code, T x, T y) {
-    switch (code) {
-        case EQUAL:
-            return x == y;
-        case NOT_EQUAL:
-            return x != y;
-        case LESS:
-            return x < y;
-        case LESS_OR_EQUAL:
-            return x <= y;
-        case GREATER:
-            return x > y;
-        case GREATER_OR_EQUAL:
-            return x >= y;
-        case AND:
-            return x != T(0) && y != T(0);
-        default:
-            return x != T(0) || y != T(0);
-    }
-}
-
-__device__ __forceinline__ f32 binary(u32 code, f32 x, f32 y) {
-    switch (code) {
-        case ADD:
-            return x + y;
-        case SUBTRACT:
-            return x - y;
-        case MULTIPLY:
-            return x * y;
-        case DIVIDE:
-            return x / y;
-        case MAXIMUM:
-            return maximum(x, y);
-        case MINIMUM:
-            return minimum(x, y);
-        case POWER:
-            return powf(x, y);
-        default:
-            return compare(code, x, y);
-    }
-}
-
-__device__ __forceinline__ i64 binary(u32 code, i64 x, i64 y) {
-    const u64 a = static_cast<u64>(x);
-    const u64 b = static_cast<u64>(y);
-    switch (code) {
-        case ADD:
-            return static_cast<i64>(a + b);
-        case SUBTRACT:
-            return static_cast<i64>(a - b);
-        case MULTIPLY:
-            return static_cast<i64>(a * b);
-        case MAXIMUM:
-            return x > y ? x : y;
-        case MINIMUM:
-            return x < y ? x : y;
-        default:
-            return compare(code, x, y);
-    }
-}
-
 // Four numbers for each lane, the upper one first. All indices are constants, so that the stack
 // stays in registers.
 template <typename T>
@@ -234,43 +119,140 @@ struct Stack {
         }
     }
 
-    // Drops the second.
-    __device__ __forceinline__ void close_gap() {
+    // Replaces the upper number of each lane.
+    template <typename Function>
+    __device__ __forceinline__ void one(Function function) {
 #pragma unroll
         for (u32 lane = 0; lane < LANES; ++lane) {
+            first[lane] = function(first[lane]);
+        }
+    }
+
+    // Replaces the two upper numbers of each lane.
+    template <typename Function>
+    __device__ __forceinline__ void two(Function function) {
+#pragma unroll
+        for (u32 lane = 0; lane < LANES; ++lane) {
+            first[lane] = function(second[lane], first[lane]);
             second[lane] = third[lane];
             third[lane] = fourth[lane];
         }
     }
+
+    // Replaces a condition and two choices by one of these.
+    __device__ __forceinline__ void select() {
+#pragma unroll
+        for (u32 lane = 0; lane < LANES; ++lane) {
+            first[lane] = third[lane] != T(0) ? second[lane] : first[lane];
+            second[lane] = fourth[lane];
+        }
+    }
 };
 
+// What both domains do alike.
 template <typename T>
-__device__ __forceinline__ void step(Stack<T>& stack, u32 code, u32 bits) {
-    if (code == CONSTANT) {
-        stack.make_room();
-#pragma unroll
-        for (u32 lane = 0; lane < LANES; ++lane) {
-            stack.first[lane] = constant(T(), bits);
-        }
-    } else if (code < ADD) {
-#pragma unroll
-        for (u32 lane = 0; lane < LANES; ++lane) {
-            stack.first[lane] = unary(code, stack.first[lane]);
-        }
-    } else if (code < SELECT) {
-#pragma unroll
-        for (u32 lane = 0; lane < LANES; ++lane) {
-            stack.first[lane] = binary(code, stack.second[lane], stack.first[lane]);
-        }
-        stack.close_gap();
-    } else {
-#pragma unroll
-        for (u32 lane = 0; lane < LANES; ++lane) {
-            const bool holds = stack.third[lane] != T(0);
-            stack.first[lane] = holds ? stack.second[lane] : stack.first[lane];
-        }
-        stack.close_gap();
-        stack.close_gap();
+__device__ __forceinline__ void common(Stack<T>& stack, u32 code) {
+    switch (code) {
+        case NOT:
+            return stack.one([](T x) -> T { return x == T(0); });
+        case EQUAL:
+            return stack.two([](T x, T y) -> T { return x == y; });
+        case NOT_EQUAL:
+            return stack.two([](T x, T y) -> T { return x != y; });
+        case LESS:
+            return stack.two([](T x, T y) -> T { return x < y; });
+        case LESS_OR_EQUAL:
+            return stack.two([](T x, T y) -> T { return x <= y; });
+        case GREATER:
+            return stack.two([](T x, T y) -> T { return x > y; });
+        case GREATER_OR_EQUAL:
+            return stack.two([](T x, T y) -> T { return x >= y; });
+        case AND:
+            return stack.two([](T x, T y) -> T { return x != T(0) && y != T(0); });
+        case OR:
+            return stack.two([](T x, T y) -> T { return x != T(0) || y != T(0); });
+        default:
+            return stack.select();
+    }
+}
+
+__device__ __forceinline__ void step(Stack<f32>& stack, u32 code) {
+    switch (code) {
+        case NEGATE:
+            return stack.one([](f32 x) { return -x; });
+        case ABSOLUTE:
+            return stack.one([](f32 x) { return fabsf(x); });
+        case SQUARE:
+            return stack.one([](f32 x) { return x * x; });
+        case SQUARE_ROOT:
+            return stack.one([](f32 x) { return sqrtf(x); });
+        case RECIPROCAL_SQUARE_ROOT:
+            return stack.one([](f32 x) { return 1.0f / sqrtf(x); });
+        case RECIPROCAL:
+            return stack.one([](f32 x) { return 1.0f / x; });
+        case EXPONENTIAL:
+            return stack.one([](f32 x) { return expf(x); });
+        case LOGARITHM:
+            return stack.one([](f32 x) { return logf(x); });
+        case TANH:
+            return stack.one([](f32 x) { return tanhf(x); });
+        case SIGMOID:
+            return stack.one([](f32 x) { return 1.0f / (1.0f + expf(-x)); });
+        case SILU:
+            return stack.one([](f32 x) { return x / (1.0f + expf(-x)); });
+        case ERROR_FUNCTION:
+            return stack.one([](f32 x) { return erff(x); });
+        case GELU:
+            return stack.one([](f32 x) {
+                return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+            });
+        case FLOOR:
+            return stack.one([](f32 x) { return floorf(x); });
+        case CEIL:
+            return stack.one([](f32 x) { return ceilf(x); });
+        case ADD:
+            return stack.two([](f32 x, f32 y) { return x + y; });
+        case SUBTRACT:
+            return stack.two([](f32 x, f32 y) { return x - y; });
+        case MULTIPLY:
+            return stack.two([](f32 x, f32 y) { return x * y; });
+        case DIVIDE:
+            return stack.two([](f32 x, f32 y) { return x / y; });
+        case MAXIMUM:
+            return stack.two([](f32 x, f32 y) { return maximum(x, y); });
+        case MINIMUM:
+            return stack.two([](f32 x, f32 y) { return minimum(x, y); });
+        case POWER:
+            return stack.two([](f32 x, f32 y) { return powf(x, y); });
+        default:
+            return common(stack, code);
+    }
+}
+
+// Integers wrap, so their arithmetic is done without signs.
+__device__ __forceinline__ void step(Stack<i64>& stack, u32 code) {
+    switch (code) {
+        case NEGATE:
+            return stack.one([](i64 x) -> i64 { return 0 - static_cast<u64>(x); });
+        case ABSOLUTE:
+            return stack.one([](i64 x) -> i64 { return x < 0 ? 0 - static_cast<u64>(x) : x; });
+        case SQUARE:
+            return stack.one([](i64 x) -> i64 { return static_cast<u64>(x) * static_cast<u64>(x); });
+        case ADD:
+            return stack.two(
+                [](i64 x, i64 y) -> i64 { return static_cast<u64>(x) + static_cast<u64>(y); });
+        case SUBTRACT:
+            return stack.two(
+                [](i64 x, i64 y) -> i64 { return static_cast<u64>(x) - static_cast<u64>(y); });
+        case MULTIPLY:
+            return stack.two(
+                [](i64 x, i64 y) -> i64 { return static_cast<u64>(x) * static_cast<u64>(y); });
+        case MAXIMUM:
+            return stack.two([](i64 x, i64 y) { return x > y ? x : y; });
+        case MINIMUM:
+            return stack.two([](i64 x, i64 y) { return x < y ? x : y; });
+        default:
+            return common(stack, code);
     }
 }
 
@@ -304,8 +286,13 @@ __device__ __forceinline__ void run(
         for (u32 at = 0; at < instructions; ++at) {
             const u32 code = table[PROGRAM_AT + 2 * at];
             const u32 bits = table[PROGRAM_AT + 2 * at + 1];
+            if (code == CONSTANT) {
+                stack.make_room();
+                stack.one([bits](T) { return constant(T(), bits); });
+                continue;
+            }
             if (code != LOAD) {
-                step(stack, code, bits);
+                step(stack, code);
                 continue;
             }
             const u32* view = table + VIEWS_AT + (1 + bits) * VIEW_WORDS;
