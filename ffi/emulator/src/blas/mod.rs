@@ -1,0 +1,5 @@
+//! cublasLt.
+
+/// Scratch.
+#[derive(Default)]
+pub(crate) struct ProductScratch;

@@ -1,0 +1,17 @@
+//! The driver's ABI, a thin layer: each function checks what it is given, calls the safe core, and
+//! returns a code. One file for each chapter of the driver's manual.
+
+pub(crate) mod abi;
+mod attributes;
+mod context;
+mod copy;
+mod device;
+mod error;
+mod event;
+mod fill;
+mod init;
+mod memory;
+mod pointer;
+mod stream;
+mod symbol;
+mod value;

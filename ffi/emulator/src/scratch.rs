@@ -1,0 +1,9 @@
+//! The memory that a host thread of the SMs keeps from block to block, so that running one
+//! allocates nothing.
+
+/// Scratch of one host thread.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// For the tiles of products.
+    pub(crate) product: crate::blas::ProductScratch,
+}
