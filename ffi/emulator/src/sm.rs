@@ -24,6 +24,11 @@ pub(crate) trait Grid: Send + Sync {
     /// Blocks in all.
     fn blocks(&self) -> u64;
 
+    /// SMs that it wants at most.
+    fn sms_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Runs one block to its end. `stop` is nonzero once the block should leave early.
     fn run(
         &self,
@@ -107,6 +112,7 @@ impl SmPool {
         retired: Box<dyn Fn(Result<(), Fault>) + Send + Sync>,
     ) {
         let blocks = grid.blocks();
+        let sms = &sms[..sms.len().min(grid.sms_max())];
         assert!(blocks > 0 && !sms.is_empty(), "a launch has blocks, and SMs to run them on");
         let launch = Arc::new(Launch {
             grid,

@@ -1,5 +1,12 @@
-//! cublasLt.
+//! cublasLt: its ABI (`lt`), what its descriptors say (`descriptor`, `layout`), and the product
+//! itself (`product`), whose tiles run on the SMs of the calling stream, in stream order.
 
-/// Scratch.
-#[derive(Default)]
-pub(crate) struct ProductScratch;
+mod descriptor;
+mod epilogue;
+mod layout;
+mod lt;
+mod numeric;
+mod product;
+mod status;
+
+pub(crate) use product::ProductScratch;

@@ -55,6 +55,11 @@ impl<T: Copy> In<T> {
         self.0.is_null()
     }
 
+    /// The bare address, where the manual makes the pointer a device's.
+    pub(crate) fn address(self) -> u64 {
+        self.0.addr() as u64
+    }
+
     /// Reads the argument.
     pub(crate) fn get(self) -> Outcome<T> {
         self.at(0)

@@ -96,8 +96,7 @@ pub(crate) fn of(device: &Device, attribute: u32) -> Outcome<c_int> {
         106 => blocks_per_sm(capability),
         111 if capability.0 >= 8 => RESERVED_SHARED_BYTES,
         115 => 1, // stream-ordered allocation
-        0 => return Err(Code::INVALID_VALUE),
-        ..=LAST => 0,
+        17..=LAST => 0,
         _ => return Err(Code::INVALID_VALUE),
     };
     c_int::try_from(value).map_err(|_| Code::INVALID_VALUE)
