@@ -1,20 +1,39 @@
 //! Runs the body of a test in a process of its own, whose loader finds the emulator as the CUDA
 //! driver and as cublasLt. A claim, a fault or a full memory stays in that process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 const INSIDE: &str = "GPUMUX_EMULATOR_TEST_INSIDE";
 const LINKS: [&str; 4] = ["libcuda.so", "libcuda.so.1", "libcublasLt.so", "libcublas.so"];
 
-/// The library under test, beside this test's own executable.
+/// The library under test, beside this test's own executable. `cargo test` alone does not build it.
 fn library() -> PathBuf {
     let exe = std::env::current_exe().expect("the test's own path");
     let folder = exe.ancestors().nth(2).expect("target/release/deps/test");
     let library = folder.join("libgpumux_emulator.so");
-    let build = "cargo build --release -p gpumux-emulator";
-    assert!(library.exists(), "{} is missing; build it: {build}", library.display());
+    let sources = newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let built = std::fs::metadata(&library).and_then(|found| found.modified()).ok();
+    assert!(
+        built.is_some_and(|built| sources <= built),
+        "{} is missing or older than its sources; build it: cargo build --release -p gpumux-emulator",
+        library.display()
+    );
     library
+}
+
+fn newest(folder: &Path) -> SystemTime {
+    let entries = std::fs::read_dir(folder).expect("the crate's sources");
+    let times = entries.map(|entry| {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            return newest(&path);
+        }
+        let found = std::fs::metadata(&path).expect("a readable file");
+        found.modified().expect("a file system that keeps times")
+    });
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Runs `body` in a child with this claim. `name` is the test's own name.
