@@ -2,6 +2,7 @@
 //! `sms=16,cores=1,memory=4GiB,driver=12.8,cc=8.6,devices=2`. It knows no driver call.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The environment variable that holds the claim.
 pub(crate) const VARIABLE: &str = "GPUMUX_EMULATED";
@@ -24,6 +25,8 @@ pub(crate) struct Claim {
     pub(crate) capability: (u32, u32),
     /// Devices; zero is a machine without one.
     pub(crate) devices: u32,
+    /// How long a launch may run before it is ended as a fault; no limit unless one is asked for.
+    pub(crate) launch_limit: Option<Duration>,
 }
 
 /// A claim that was refused.
@@ -49,6 +52,7 @@ impl Default for Claim {
             driver: (13, 3),
             capability: (9, 0),
             devices: 1,
+            launch_limit: None,
         }
     }
 }
@@ -97,7 +101,12 @@ impl Claim {
             "memory" => self.memory_bytes = size(value)?,
             "driver" => self.driver = version(value)?,
             "cc" => self.capability = version(value)?,
-            _ => return Err("unknown key; known are sms, cores, memory, driver, cc, devices"),
+            "limit" => self.launch_limit = Some(span(value)?),
+            _ => {
+                return Err(
+                    "unknown key; known are sms, cores, memory, driver, cc, devices, limit",
+                );
+            }
         }
         Ok(())
     }
@@ -126,6 +135,15 @@ fn size(value: &str) -> Result<u64, &'static str> {
     if (1 << 20..=1 << 40).contains(&bytes) { Ok(bytes) } else { Err("size out of range") }
 }
 
+/// A span of time with its unit, up to a day.
+fn span(value: &str) -> Result<Duration, &'static str> {
+    let (number, millis) = match value.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => (value.strip_suffix('s').ok_or("expected a time with its unit: ms or s")?, 1000),
+    };
+    Ok(Duration::from_millis(u64::from(within(number, 1, 86_400)?) * millis))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +151,8 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let claim =
-            Claim::parse("sms=16,cores=2,memory=512MiB,driver=12.8,cc=8.6,devices=2").unwrap();
+            Claim::parse("sms=16,cores=2,memory=512MiB,driver=12.8,cc=8.6,devices=2,limit=50ms")
+                .unwrap();
         let expected = Claim {
             sms: 16,
             cores: 2,
@@ -141,6 +160,7 @@ mod tests {
             driver: (12, 8),
             capability: (8, 6),
             devices: 2,
+            launch_limit: Some(Duration::from_millis(50)),
         };
         assert_eq!(claim, expected);
         assert_eq!(claim.driver_number(), 12080);
@@ -154,9 +174,17 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for text in
-            ["sm=4", "sms", "sms=0", "sms=x", "memory=4", "memory=9TiB", "driver=12", "cc=9"]
-        {
+        for text in [
+            "sm=4",
+            "sms",
+            "sms=0",
+            "sms=x",
+            "memory=4",
+            "memory=9TiB",
+            "driver=12",
+            "cc=9",
+            "limit=5",
+        ] {
             assert!(Claim::parse(text).is_err(), "{text} was taken");
         }
     }

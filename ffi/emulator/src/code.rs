@@ -33,9 +33,7 @@ impl Code {
     pub(crate) const NOT_FOUND: Code = Code(500);
     pub(crate) const NOT_READY: Code = Code(600);
     pub(crate) const ILLEGAL_ADDRESS: Code = Code(700);
-    pub(crate) const LAUNCH_OUT_OF_RESOURCES: Code = Code(701);
     pub(crate) const LAUNCH_TIMEOUT: Code = Code(702);
-    pub(crate) const PRIMARY_CONTEXT_ACTIVE: Code = Code(708);
     pub(crate) const CONTEXT_IS_DESTROYED: Code = Code(709);
     pub(crate) const ASSERT: Code = Code(710);
     pub(crate) const HOST_MEMORY_ALREADY_REGISTERED: Code = Code(712);

@@ -4,6 +4,7 @@ use crate::code::{Code, Outcome};
 use crate::device::Device;
 use crate::handle::{Handle, Table};
 use crate::memory::HOST;
+use crate::module::MODULES;
 use crate::schedule::{Manner, SCHEDULE, StreamId};
 use crate::stream::{EVENTS, STREAMS};
 use std::cell::RefCell;
@@ -71,6 +72,9 @@ impl Context {
         SCHEDULE.bury(self);
         STREAMS.remove_where(|stream| stream.context.is(self));
         EVENTS.remove_where(|event| event.context().is(self));
+        for module in MODULES.remove_where(|module| module.context.is(self)) {
+            module.forget_functions();
+        }
         self.device.memory().drop_context(self.number);
         HOST.drop_context(self.number);
     }

@@ -3,28 +3,27 @@
 
 use crate::code::{Code, Outcome};
 use std::collections::BTreeMap;
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A handle as it crosses the ABI.
+/// A handle as it crosses the ABI, where it is a pointer that nobody follows.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Handle(*mut c_void);
+pub(crate) struct Handle(usize);
 
 impl Handle {
     /// The null handle.
-    pub(crate) const NULL: Handle = Handle(std::ptr::null_mut());
+    pub(crate) const NULL: Handle = Handle(0);
 
     /// Its number.
     pub(crate) fn number(self) -> usize {
-        self.0.addr()
+        self.0
     }
 }
 
 impl From<usize> for Handle {
     fn from(number: usize) -> Self {
-        Self(std::ptr::without_provenance_mut(number))
+        Self(number)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::machine::Machine;
 use crate::sm::Grid;
 use crate::transfer::{Transfer, Until, Word};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// All streams of the process.
@@ -326,14 +327,7 @@ impl State {
                     over
                 }));
             }
-            Work::Launch(grid) => {
-                let retired = move |outcome: Result<(), _>| {
-                    let outcome =
-                        outcome.or_else(|fault| fault::code_of(fault).map_or(Ok(()), Err));
-                    SCHEDULE.ended(id, outcome);
-                };
-                device.sms().submit(grid, &queue.sms, context.stop(), Box::new(retired));
-            }
+            Work::Launch(grid) => start_launch(id, queue, grid),
             Work::Transfer(transfer) => {
                 let run = move || SCHEDULE.ended(id, transfer.run(machine));
                 device.transfers().submit(Box::new(run));
@@ -395,4 +389,28 @@ impl State {
             self.queues.remove(&id);
         }
     }
+}
+
+/// Hands a grid to the SMs, and a watch over its time to the engine that has an eye on such things.
+fn start_launch(id: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
+    let context = &queue.context;
+    let device = context.device();
+    let over = Arc::new(AtomicBool::new(false));
+    if let Some(limit) = device.claim().launch_limit {
+        let (started, context, over) = (clock::now(), Arc::clone(context), Arc::clone(&over));
+        device.watches().watch(Box::new(move || {
+            let late = clock::now().since(started) > limit;
+            if late && !over.load(Ordering::Acquire) {
+                // Its blocks see that they are to stop; the launch ends as they do.
+                context.poison(Code::LAUNCH_TIMEOUT);
+            }
+            late || over.load(Ordering::Acquire)
+        }));
+    }
+    let retired = move |outcome: Result<(), _>| {
+        over.store(true, Ordering::Release);
+        let outcome = outcome.or_else(|fault| fault::code_of(fault).map_or(Ok(()), Err));
+        SCHEDULE.ended(id, outcome);
+    };
+    device.sms().submit(grid, &queue.sms, context.stop(), Box::new(retired));
 }

@@ -4,6 +4,8 @@
 /// Scratch of one host thread.
 #[derive(Default)]
 pub(crate) struct Scratch {
+    /// For the blocks of kernels.
+    pub(crate) kernel: crate::jit::Scratch,
     /// For the tiles of products.
     pub(crate) product: crate::blas::ProductScratch,
 }

@@ -260,8 +260,7 @@ mod tests {
         assert_eq!(done.recv().unwrap(), Ok(()));
         let mut seen = seen.lock().unwrap().clone();
         seen.sort_unstable();
-        let expected: Vec<_> =
-            (0..1000).map(|block| (block, [1, 4, 6][block as usize % 3])).collect();
+        let expected: Vec<_> = (0..1000).zip([1, 4, 6].into_iter().cycle()).collect();
         assert_eq!(seen, expected);
     }
 

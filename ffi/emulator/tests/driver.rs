@@ -461,7 +461,7 @@ child::in_child! {
         let mut count = 0;
         call!(cuInit(0) is CUDA_ERROR_NO_DEVICE);
         call!(cuDeviceGetCount(&mut count) is CUDA_ERROR_NOT_INITIALIZED);
-        let failed = cudarc::driver::CudaContext::new(0).err().expect("there is no device");
+        let failed = cudarc::driver::CudaContext::new(0).expect_err("there is no device");
         assert_eq!(failed.0, CUDA_ERROR_NO_DEVICE);
     }
 
