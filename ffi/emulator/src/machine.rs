@@ -67,9 +67,9 @@ impl Machine {
         MACHINE.get().and_then(|made| made.as_ref().ok()).ok_or(Code::NOT_INITIALIZED)
     }
 
-    /// The machine that a device is part of.
-    pub(crate) fn of(_part: &Device) -> &'static Machine {
-        Self::get().expect("a device is only made by making the machine")
+    /// The machine, for what is part of it and so exists only after it.
+    pub(crate) fn made() -> &'static Machine {
+        Self::get().expect("only a machine that was made has parts")
     }
 
     /// How many devices there are.

@@ -115,6 +115,11 @@ impl Memory {
         Ok(())
     }
 
+    /// Whether a free was announced and not finished.
+    pub(crate) fn awaits_frees(&self) -> bool {
+        self.held().allocations.values().any(|allocation| allocation.leaving)
+    }
+
     /// Frees what [`Memory::begin_free`] announced, unless its context took it away meanwhile.
     pub(crate) fn finish_free(&self, start: u64) {
         self.remove(&mut self.held(), start);

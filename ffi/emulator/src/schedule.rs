@@ -301,7 +301,7 @@ impl State {
         let Some(queue) = self.queues.get(&id) else { return true };
         let context = &queue.context;
         let device = context.device();
-        let machine = Machine::of(device);
+        let machine = Machine::made();
         match work {
             Work::Nothing => return true,
             Work::Mark(at) => {

@@ -1,7 +1,7 @@
 //! Virtual SMs: a few host threads that run the blocks of many launches, SM by SM.
 //!
-//! Blocks are placed over the SMs that a launch may use, round robin, when it is submitted; so
-//! `%smid` is true and a launch on two SMs never runs on a third. Each SM runs its launches in
+//! Blocks are placed over the SMs that a launch may use, round robin from the one that has least to
+//! do, when it is submitted; so `%smid` is true and a launch on two SMs never runs on a third. Each SM runs its launches in
 //! turns of a few blocks, and host threads take the SMs in turn, so that no launch starves another.
 //! It knows neither streams nor what a block computes.
 
@@ -64,6 +64,13 @@ struct Sm {
     awake: bool,
 }
 
+impl Sm {
+    /// Launches that it has a share of, the one that runs now included.
+    fn load(&self) -> usize {
+        self.shares.len() + usize::from(self.awake)
+    }
+}
+
 struct State {
     sms: Vec<Sm>,
     /// SMs with work that no host thread has.
@@ -124,7 +131,10 @@ impl SmPool {
         });
         let mut guard = self.state();
         let state = &mut *guard;
-        for (next, index) in (0..blocks).zip(sms) {
+        let load = |index: &u32| state.sms[*index as usize].load();
+        let first = (0..sms.len()).min_by_key(|at| load(&sms[*at])).unwrap_or(0);
+        let from_first = sms[first..].iter().chain(&sms[..first]);
+        for (next, index) in (0..blocks).zip(from_first) {
             let sm = &mut state.sms[*index as usize];
             sm.shares.push_back(Share { launch: Arc::clone(&launch), next });
             if !sm.awake {
@@ -286,6 +296,28 @@ mod tests {
         assert_eq!(short.recv().unwrap(), Ok(()));
         release.store(1, Ordering::Relaxed);
         assert_eq!(long.recv().unwrap(), Err(Fault::Stopped));
+    }
+
+    #[test]
+    fn small_launches_spread_over_idle_sms() {
+        let pool = pool(3, 3);
+        let barrier = Arc::new(std::sync::Barrier::new(3));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let waits: Vec<_> = (0..3)
+            .map(|_| {
+                let (barrier, seen) = (Arc::clone(&barrier), Arc::clone(&seen));
+                // Ends only when all three run at once.
+                submit(&pool, 1, &[0, 1, 2], move |_, sm| {
+                    seen.lock().unwrap().push(sm);
+                    barrier.wait();
+                    Ok(())
+                })
+            })
+            .collect();
+        waits.iter().for_each(|wait| assert_eq!(wait.recv().unwrap(), Ok(())));
+        let mut seen = seen.lock().unwrap().clone();
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2]);
     }
 
     #[test]

@@ -400,6 +400,11 @@ child::in_child! {
         let mut other = 0;
         call!(cuMemAlloc_v2(&mut other, 1) is CUDA_ERROR_OUT_OF_MEMORY);
         gate.store(1, Ordering::Release);
+        // In the stream's own order the memory is free again.
+        for _ in 0..100 {
+            call!(cuMemAllocAsync(&mut address, 1 << 20, stream));
+            call!(cuMemFreeAsync(address, stream));
+        }
         call!(cuStreamSynchronize(stream));
         allocate(1 << 20);
     }

@@ -83,7 +83,7 @@ fn put_attribute(
     Ok(())
 }
 
-/// A library handle needs a context, as it does with a real library.
+/// Initialises the driver, as the real library does for programs that did not.
 #[unsafe(no_mangle)]
 extern "C" fn cublasLtCreate(out: Out<Handle>) -> Status {
     edge(|| {

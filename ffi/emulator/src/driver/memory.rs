@@ -44,15 +44,25 @@ extern "C" fn cuMemAllocPitch_v2(
     })
 }
 
-/// Memory is there at once, so it is usable in every order that the stream allows.
+/// Memory is there at once, so it is usable in every order that the stream allows. Where there is
+/// none, what the stream has still to free may be enough: that is waited for.
 #[unsafe(no_mangle)]
 extern "C" fn cuMemAllocAsync(out: Out<u64>, bytes: usize, stream: Handle) -> Code {
     edge(|| {
-        let context = Stream::of(stream)?.context;
+        let stream = Stream::of(stream)?;
+        let context = &stream.context;
         if out.is_null() {
             return Err(Code::INVALID_VALUE);
         }
-        out.put(context.device().memory().allocate(bytes as u64, context.number())?)
+        let allocate = || context.device().memory().allocate(bytes as u64, context.number());
+        let address = allocate().or_else(|code| {
+            if code == Code::OUT_OF_MEMORY && context.device().memory().awaits_frees() {
+                stream.synchronize()?;
+                return allocate();
+            }
+            Err(code)
+        })?;
+        out.put(address)
     })
 }
 
