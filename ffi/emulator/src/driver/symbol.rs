@@ -30,10 +30,11 @@ extern "C" fn cuGetProcAddress_v2(
     name: Text,
     address: Out<*mut c_void>,
     version: c_int,
-    _flags: u64,
+    flags: u64,
     status: Out<u32>,
 ) -> Code {
     edge(|| {
+        check_flags(flags)?;
         if version > claim()?.driver_number() {
             address.put(std::ptr::null_mut())?;
             return not_found(status, VERSION_NOT_SUFFICIENT);
@@ -57,12 +58,22 @@ extern "C" fn cuGetProcAddress(
     name: Text,
     address: Out<*mut c_void>,
     version: c_int,
-    _flags: u64,
+    flags: u64,
 ) -> Code {
-    edge(|| match find(name.utf8()?, version) {
-        Some(found) => address.put(found),
-        None => Err(Code::NOT_FOUND),
+    edge(|| {
+        check_flags(flags)?;
+        address.put(find(name.utf8()?, version).ok_or(Code::NOT_FOUND)?)
     })
+}
+
+/// Functions whose null stream is the calling thread's own (`..._PER_THREAD_DEFAULT_STREAM`) are
+/// not offered; to hand out the others in their place would be wrong in silence.
+fn check_flags(flags: u64) -> Outcome {
+    match flags {
+        0 | 1 => Ok(()),
+        2 => Err(Code::NOT_SUPPORTED),
+        _ => Err(Code::INVALID_VALUE),
+    }
 }
 
 fn find(name: &str, version: c_int) -> Option<*mut c_void> {
