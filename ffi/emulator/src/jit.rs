@@ -3,8 +3,8 @@ use crate::block::{Block, Fault};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 pub(crate) struct Claim {
-    pub(crate) newest_isa: (u32, u32),
-    pub(crate) capability: (u32, u32),
+    pub(crate) ptx: (u32, u32),
+    pub(crate) compute: (u32, u32),
 }
 #[derive(Debug)]
 pub(crate) struct CompileError {
@@ -30,9 +30,7 @@ pub(crate) struct Program {
     pub(crate) variables: Vec<Variable>,
 }
 impl Program {
-    pub(crate) fn link(&mut self, _: &[u64]) -> Vec<Vec<u8>> {
-        vec![]
-    }
+    pub(crate) fn link(&self, _: &[u64]) {}
 }
 pub(crate) struct Param {
     pub(crate) offset: u32,
@@ -48,8 +46,17 @@ pub(crate) struct Kernel {
     pub(crate) max_threads: u32,
     pub(crate) required_threads: Option<[u32; 3]>,
 }
-#[derive(Default)]
 pub(crate) struct Scratch;
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+}
+impl Variable {
+    pub(crate) fn initial_bytes(&self, _: &[u64]) -> Vec<u8> {
+        vec![]
+    }
+}
 impl Kernel {
     pub(crate) fn run_block(&self, _: &Block<'_>, _: &mut Scratch) -> Result<(), Fault> {
         Ok(())

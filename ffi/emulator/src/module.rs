@@ -74,8 +74,8 @@ impl Module {
     pub(crate) fn load(text: &str) -> Result<Handle, Refusal> {
         let context = context::current()?;
         let claim = context.device().claim();
-        let claim = jit::Claim { newest_isa: claim.newest_ptx(), capability: claim.capability };
-        let mut program = jit::compile(text, &claim).map_err(|error| Refusal {
+        let claim = jit::Claim { ptx: claim.newest_ptx(), compute: claim.capability };
+        let program = jit::compile(text, &claim).map_err(|error| Refusal {
             code: match error.kind {
                 CompileErrorKind::NoBinary => Code::NO_BINARY_FOR_GPU,
                 CompileErrorKind::UnsupportedPtxVersion => Code::UNSUPPORTED_PTX_VERSION,
@@ -83,7 +83,7 @@ impl Module {
             },
             words: error.to_string(),
         })?;
-        let variables = place(&mut program, &context)?;
+        let variables = place(&program, &context)?;
         let module = MODULES.reserve().into();
         let functions = program
             .kernels
@@ -125,7 +125,7 @@ impl Module {
 }
 
 /// Gives each variable memory and its first value.
-fn place(program: &mut jit::Program, context: &Context) -> Outcome<BTreeMap<String, Variable>> {
+fn place(program: &jit::Program, context: &Context) -> Outcome<BTreeMap<String, Variable>> {
     let memory = context.device().memory();
     let machine = Machine::get()?;
     let mut placed = BTreeMap::new();
@@ -146,10 +146,11 @@ fn place(program: &mut jit::Program, context: &Context) -> Outcome<BTreeMap<Stri
             }
         }
     }
-    let images = program.link(&addresses);
-    for (address, bytes) in addresses.iter().zip(images) {
+    program.link(&addresses);
+    for (address, variable) in addresses.iter().zip(&program.variables) {
+        let bytes = variable.initial_bytes(&addresses).into_boxed_slice();
         if !bytes.is_empty() {
-            Transfer::Staged { to: Place::Device(*address), bytes: bytes.into() }.run(machine)?;
+            Transfer::Staged { to: Place::Device(*address), bytes }.run(machine)?;
         }
     }
     Ok(placed)

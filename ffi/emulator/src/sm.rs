@@ -147,7 +147,7 @@ impl SmPool {
     }
 
     fn serve(&self) {
-        let mut scratch = Scratch::default();
+        let mut scratch = Scratch::new();
         let mut state = self.state();
         loop {
             // Pacing will decide here which SM may run next; now it is whoever waits longest.

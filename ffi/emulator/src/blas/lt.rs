@@ -6,13 +6,15 @@ use super::layout::Layout;
 use super::numeric::Numeric;
 use super::product::{Product, Scalar, Tiles};
 use super::status::Status;
-use crate::driver::abi::{In, Out};
+use crate::driver::abi::{In, Out, Text};
 use crate::handle::{Handle, Table};
 use crate::machine::{Machine, claim};
 use crate::schedule::Work;
 use crate::stream::Stream;
-use std::ffi::{c_int, c_void};
+use std::ffi::{OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static LIBRARIES: Table<()> = Table::new(0x6711);
@@ -301,11 +303,32 @@ extern "C" fn cublasLtMatmul(
 
 /// The status in words, for error messages of programs.
 #[unsafe(no_mangle)]
-extern "C" fn cublasLtGetStatusName(status: Status) -> *const std::ffi::c_char {
+extern "C" fn cublasLtGetStatusName(status: Status) -> *const c_char {
     status.name().as_ptr()
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn cublasLtGetStatusString(status: Status) -> *const std::ffi::c_char {
+extern "C" fn cublasLtGetStatusString(status: Status) -> *const c_char {
     status.name().as_ptr()
+}
+
+/// The most talkative level.
+const LOG_LEVEL_MAX: c_int = 5;
+
+/// Nothing is logged, at every level.
+#[unsafe(no_mangle)]
+extern "C" fn cublasLtLoggerSetLevel(level: c_int) -> Status {
+    edge(|| {
+        let known = (0..=LOG_LEVEL_MAX).contains(&level);
+        if known { Ok(()) } else { Err(Status::INVALID_VALUE) }
+    })
+}
+
+/// Makes the log's file, which stays empty.
+#[unsafe(no_mangle)]
+extern "C" fn cublasLtLoggerOpenFile(path: Text) -> Status {
+    edge(|| {
+        let path = Path::new(OsStr::from_bytes(path.get()?.to_bytes()));
+        std::fs::File::create(path).map(|_| ()).map_err(|_| Status::INVALID_VALUE)
+    })
 }
