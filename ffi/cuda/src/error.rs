@@ -41,7 +41,8 @@ pub enum CudaError {
     /// The driver refused the call; the context is unharmed.
     #[error("refused: {0}")]
     Refused(Failed),
-    /// The BLAS library refused the call.
+    /// The BLAS library refused the call. It does not say whether the device is lost; the next call to
+    /// the driver does.
     #[error("product failed: {0}")]
     Product(Failed),
     /// An operand is not aligned as the product was prepared for.
