@@ -162,7 +162,7 @@ impl Lowering<'_> {
         };
         let extents: Vec<TDim> = constant.shape().iter().map(TDim::from).collect();
         let uniform = constant.as_uniform();
-        let number = uniform.as_ref().and_then(|it| number(it));
+        let number = uniform.as_ref().and_then(number);
         match (number, element(constant.datum_type())) {
             (Some(number), Some(element)) => Ok(Value::number(number, element, extents)),
             _ => self.builder.weight(&constant),

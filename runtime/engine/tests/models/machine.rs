@@ -7,11 +7,13 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::rc::Rc;
 
-use gpumux_cuda::{Device, DeviceMemory, DeviceOptions, Driver, Lane, PinnedPool, ProductPath, Wake};
+use gpumux_cuda::{
+    Device, DeviceMemory, DeviceOptions, Driver, Lane, PinnedPool, ProductPath, Wake,
+};
 use gpumux_engine::{PrepareOptions, Prepared, Resident, Trial};
 use gpumux_plan::Shape;
 
-use super::models::{Imported, binaries};
+use crate::imported::{Imported, binaries};
 
 /// Set in a child: the body of the test is to run.
 const CHILD: &str = "GPUMUX_TEST_CHILD";
@@ -102,4 +104,3 @@ impl Machine {
         prepared
     }
 }
-

@@ -3,6 +3,11 @@
 //! It is the yardstick for the lowering (against ONNX Runtime) and for the kernels (against it),
 //! and works on the same block of memory, so that a wrong placement of buffers shows.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "integers are stored in fewer bits as the kernels store them"
+)]
+
 use gpumux_plan::{
     Binary, Bound, BufferIndex, Dense, Domain, Element, Gather, Instruction, Map, Matrix, Norm, Op,
     Operand, Place, Product, Program, Reduce, Reduction, Softmax, Unary,

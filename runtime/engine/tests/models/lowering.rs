@@ -1,12 +1,10 @@
 //! The plans that the importer makes mean what the models mean: interpreted on the CPU, they give
 //! what ONNX Runtime gives.
 
-mod support;
-
+use crate::golden::{Golden, assert_close};
+use crate::imported::{self, Imported};
+use crate::interpreter::Interpreter;
 use gpumux_plan::{Bound, Shape};
-use support::golden::{Golden, assert_close};
-use support::interpreter::Interpreter;
-use support::models::{self, Imported};
 
 fn bind(of: &Imported, golden: &Golden, input: &str) -> Bound {
     let dims = golden.dims(input);
@@ -39,7 +37,7 @@ fn check(of: &Imported, model: &str, case: &str) {
 
 #[test]
 fn minilm_means_what_its_onnx_graph_means() {
-    let minilm = models::minilm();
+    let minilm = imported::minilm();
     for case in ["one_of_1", "one_of_16", "one_of_128", "eight_of_64", "eight_mixed"] {
         check(&minilm, "minilm", case);
     }
@@ -47,12 +45,12 @@ fn minilm_means_what_its_onnx_graph_means() {
 
 #[test]
 fn negative_ids_count_from_the_end() {
-    check(&models::minilm(), "minilm", "negative_ids");
+    check(&imported::minilm(), "minilm", "negative_ids");
 }
 
 #[test]
 fn magika_means_what_its_onnx_graph_means() {
-    let magika = models::magika();
+    let magika = imported::magika();
     for case in ["one", "eight"] {
         check(&magika, "magika", case);
     }

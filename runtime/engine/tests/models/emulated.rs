@@ -1,15 +1,13 @@
 //! The engine on the emulated device: both models against ONNX Runtime, and what a hostile value
 //! does to its own request and to nobody else's.
 
-mod support;
-
 use std::rc::Rc;
 
+use crate::golden::{Golden, assert_close};
+use crate::imported::{self, Imported};
+use crate::machine::{self, Machine, OPTIONS};
 use gpumux_engine::{Fill, Padding, PaddingError, Prepared, Verdict, Verdicts};
 use gpumux_plan::{Bound, Shape, Slot};
-use support::emulated::{self, Machine, OPTIONS};
-use support::golden::{Golden, assert_close};
-use support::models::{self, Imported};
 
 fn output(bound: &Bound, name: &str, came: &[u8]) -> Vec<f32> {
     let slot = bound.outputs().iter().find(|slot| slot.name() == name).unwrap();
@@ -62,30 +60,30 @@ fn agree(machine: &mut Machine, imported: &Imported, model: &str, cases: &[&str]
 
 #[test]
 fn minilm_agrees_with_onnx_runtime() {
-    emulated::run(|mut machine| {
+    machine::run(|mut machine| {
         let cases = ["one_of_1", "one_of_16", "one_of_128", "eight_of_64", "negative_ids"];
-        agree(&mut machine, &models::minilm(), "minilm", &cases);
+        agree(&mut machine, &imported::minilm(), "minilm", &cases);
     });
 }
 
 #[test]
 fn a_padded_batch_of_mixed_lengths_agrees_with_each_request_alone() {
-    emulated::run(|mut machine| {
-        agree(&mut machine, &models::minilm(), "minilm", &["eight_mixed"]);
+    machine::run(|mut machine| {
+        agree(&mut machine, &imported::minilm(), "minilm", &["eight_mixed"]);
     });
 }
 
 #[test]
 fn magika_agrees_with_onnx_runtime() {
-    emulated::run(|mut machine| {
-        agree(&mut machine, &models::magika(), "magika", &["one", "eight"]);
+    machine::run(|mut machine| {
+        agree(&mut machine, &imported::magika(), "magika", &["one", "eight"]);
     });
 }
 
 #[test]
 fn a_wrong_token_id_refuses_its_own_request_only() {
-    emulated::run(|mut machine| {
-        let resident = machine.load(&models::minilm());
+    machine::run(|mut machine| {
+        let resident = machine.load(&imported::minilm());
         let golden = Golden::open("minilm", "eight_of_64");
         let prepared = machine.prepare(&resident, Shape { batch: 8, length: 64 });
         let bound = prepared.bound();
@@ -120,8 +118,8 @@ fn a_wrong_token_id_refuses_its_own_request_only() {
 
 #[test]
 fn padding_with_a_mask_is_harmless_and_without_one_is_found_out() {
-    emulated::run(|mut machine| {
-        let resident = machine.load(&models::minilm());
+    machine::run(|mut machine| {
+        let resident = machine.load(&imported::minilm());
         let fills = vec![("input_ids".to_owned(), Fill::Whole(0))];
         let mask = Some("attention_mask".to_owned());
         let lengths = [3, 17, 8];
