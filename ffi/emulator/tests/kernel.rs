@@ -1,8 +1,6 @@
 //! Kernels through the driver's ABI: launches, faults, SMs, modules. Each test runs in a process of
 //! its own.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
-
 mod child;
 
 use cudarc::driver::sys::*;
@@ -295,19 +293,22 @@ child::in_child! {
 
     parameters_come_in_a_buffer_as_well("sms=1,memory=16MiB") {
         let machine = Machine::start();
-        let out = allocate(4);
-        let (mut buffer, mut bytes) = ([out], 8_usize);
-        let mut extra: [*mut c_void; 5] = [
-            1_usize as *mut c_void, buffer.as_mut_ptr().cast(),
-            2_usize as *mut c_void, (&raw mut bytes).cast(), null_mut(),
-        ];
-        let function = machine.function(c"poke");
-        let extra = extra.as_mut_ptr();
-        call!(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, null_mut(), null_mut(), extra));
+        let (function, out) = (machine.function(c"poke"), allocate(4));
+        for (bytes, code) in [(8_usize, CUDA_SUCCESS), (4, CUDA_ERROR_INVALID_VALUE)] {
+            // CU_LAUNCH_PARAM_BUFFER_POINTER, CU_LAUNCH_PARAM_BUFFER_SIZE, CU_LAUNCH_PARAM_END.
+            let mut extra: [*mut c_void; 5] = [
+                std::ptr::without_provenance_mut(1),
+                (&raw const out).cast_mut().cast(),
+                std::ptr::without_provenance_mut(2),
+                (&raw const bytes).cast_mut().cast(),
+                null_mut(),
+            ];
+            let extra = extra.as_mut_ptr();
+            call!(cuLaunchKernel(
+                function, 1, 1, 1, 1, 1, 1, 0, null_mut(), null_mut(), extra
+            ) is code);
+        }
         assert_eq!(download::<u32>(out, 1), [7]);
-        bytes = 4;
-        call!(cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, null_mut(), null_mut(), extra)
-            is CUDA_ERROR_INVALID_VALUE);
     }
 
     launches_that_do_not_fit_are_refused("sms=1,memory=16MiB") {
