@@ -2,7 +2,8 @@
 //!
 //! `driver` and `blas` are the two ABIs; below them is a safe core that knows neither. From the
 //! bottom up: `space`, `window` and `host` make `memory`; `sm` and `engine` run work; `schedule`
-//! orders it; `context` and `stream` are what the program holds.
+//! orders it; `context`, `stream` and `module` are what the program holds. `ptx` reads a module's
+//! text and `jit` compiles it; what compiled code sees of all this is `block`.
 
 mod blas;
 mod block;
@@ -20,6 +21,7 @@ mod jit;
 mod machine;
 mod memory;
 mod module;
+mod ptx;
 mod schedule;
 mod scratch;
 mod sm;
