@@ -29,9 +29,16 @@ mod copies;
 mod declare;
 mod grid;
 mod launch;
+mod map;
 mod products;
+mod rows;
 
 pub use argument::{Argument, DeviceAddress, DevicePtr, Element, Form, Scalar, Shape};
-pub use catalog::{Echo, Gemm, Kernel, KernelId, MODULES, Retire, SmidProbe};
+pub use catalog::{
+    Echo, GatherI32, GatherI64, Gemm, Kernel, KernelId, LayerNorm, MODULES, MapReal, MapWhole,
+    MaskedSoftmax, ReduceColumns, ReduceRows, Retire, SmidProbe,
+};
 pub use grid::Grid;
 pub use launch::{Launch, Module, PARAM_BYTES_MAX, PARAM_COUNT_MAX, Param, ParamBuffer, Signature};
+pub use map::{Code, MapTable, Stored, View};
+pub use rows::Reduction;

@@ -5,6 +5,7 @@
 mod cache;
 mod failure;
 mod kernels;
+mod models;
 mod python;
 mod test;
 mod tree;
@@ -24,6 +25,8 @@ struct Arguments {
 enum Chore {
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
     Kernels(kernels::Arguments),
+    /// Fetch the models that the tests and the demo serve
+    Models,
     /// Build everything and run every test
     Test(test::Arguments),
 }
@@ -31,6 +34,7 @@ enum Chore {
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Kernels(arguments) => kernels::run(&arguments),
+        Chore::Models => models::run(),
         Chore::Test(arguments) => test::run(&arguments),
     };
     match done {

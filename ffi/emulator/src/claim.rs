@@ -1,0 +1,191 @@
+//! What the emulated machine claims to be: parsed from `GPUMUX_EMULATED`, for example
+//! `sms=16,cores=1,memory=4GiB,driver=12.8,cc=8.6,devices=2`. It knows no driver call.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The environment variable that holds the claim.
+pub(crate) const VARIABLE: &str = "GPUMUX_EMULATED";
+
+/// The name that every emulated device carries.
+pub(crate) const DEVICE_NAME: &std::ffi::CStr = c"gpumux emulated GPU";
+
+/// What the machine claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// Virtual SMs of each device.
+    pub(crate) sms: u32,
+    /// Host threads that run each device's blocks.
+    pub(crate) cores: u32,
+    /// Bytes of each device's memory.
+    pub(crate) memory_bytes: u64,
+    /// CUDA version of the driver as (major, minor).
+    pub(crate) driver: (u32, u32),
+    /// Compute capability as (major, minor).
+    pub(crate) capability: (u32, u32),
+    /// Devices; zero is a machine without one.
+    pub(crate) devices: u32,
+    /// How long a launch may run before it is ended as a fault; no limit unless one is asked for.
+    pub(crate) launch_limit: Option<Duration>,
+}
+
+/// A claim that was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BadClaim {
+    part: String,
+    why: &'static str,
+}
+
+impl fmt::Display for BadClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VARIABLE}: `{}`: {}", self.part, self.why)
+    }
+}
+
+impl Default for Claim {
+    fn default() -> Self {
+        let host = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            sms: 32,
+            cores: u32::try_from(host / 2).unwrap_or(1).max(1),
+            memory_bytes: 4 << 30,
+            driver: (13, 3),
+            capability: (9, 0),
+            devices: 1,
+            launch_limit: None,
+        }
+    }
+}
+
+impl Claim {
+    /// The driver's version as `cuDriverGetVersion` counts it: 13.3 is 13030.
+    pub(crate) fn driver_number(&self) -> i32 {
+        let number = self.driver.0 * 1000 + self.driver.1 * 10;
+        i32::try_from(number).expect("the parser bounds both parts by 99")
+    }
+
+    /// The newest PTX version that the claimed driver compiles, after the release notes of the PTX
+    /// manual. Releases newer than the list keep the pattern that 13.0 began.
+    pub(crate) fn newest_ptx(&self) -> (u32, u32) {
+        match self.driver {
+            (11, minor) => (7, minor.min(8)),
+            (12, minor @ 0..=5) => (8, minor),
+            (12, 6) => (8, 5),
+            (12, 7) => (8, 6),
+            (12, 8) => (8, 7),
+            (12, _) => (8, 8),
+            (13, minor) => (9, minor),
+            (..11, _) => (7, 0),
+            (14.., _) => (9, 9),
+        }
+    }
+
+    /// Reads the text form; what it does not name keeps its default.
+    ///
+    /// # Errors
+    /// An unknown key, a value without its unit, a value out of range: never ignored.
+    pub(crate) fn parse(text: &str) -> Result<Self, BadClaim> {
+        let mut claim = Self::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            claim.set(part).map_err(|why| BadClaim { part: part.to_owned(), why })?;
+        }
+        Ok(claim)
+    }
+
+    fn set(&mut self, part: &str) -> Result<(), &'static str> {
+        let (key, value) = part.split_once('=').ok_or("expected key=value")?;
+        match key {
+            "sms" => self.sms = within(value, 1, 1024)?,
+            "cores" => self.cores = within(value, 1, 1024)?,
+            "devices" => self.devices = within(value, 0, 16)?,
+            "memory" => self.memory_bytes = size(value)?,
+            "driver" => self.driver = version(value)?,
+            "cc" => self.capability = version(value)?,
+            "limit" => self.launch_limit = Some(span(value)?),
+            _ => {
+                return Err(
+                    "unknown key; known are sms, cores, memory, driver, cc, devices, limit",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn within(value: &str, least: u32, most: u32) -> Result<u32, &'static str> {
+    let number: u32 = value.parse().map_err(|_| "expected a whole number")?;
+    if (least..=most).contains(&number) { Ok(number) } else { Err("number out of range") }
+}
+
+fn version(value: &str) -> Result<(u32, u32), &'static str> {
+    let (major, minor) = value.split_once('.').ok_or("expected MAJOR.MINOR")?;
+    Ok((within(major, 1, 99)?, within(minor, 0, 99)?))
+}
+
+/// A size with its unit. At most 1 TiB: the table that guards the memory grows with it.
+fn size(value: &str) -> Result<u64, &'static str> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let (number, shift) = units
+        .iter()
+        .find_map(|(unit, shift)| value.strip_suffix(unit).map(|number| (number, *shift)))
+        .ok_or("expected a size with its unit: KiB, MiB, GiB or TiB")?;
+    let number: u64 = number.parse().map_err(|_| "expected a whole number before the unit")?;
+    let bytes = number.checked_mul(1 << shift).ok_or("size out of range")?;
+    // One MiB is the least that holds a module's variables and a test's buffers.
+    if (1 << 20..=1 << 40).contains(&bytes) { Ok(bytes) } else { Err("size out of range") }
+}
+
+/// A span of time with its unit, up to a day.
+fn span(value: &str) -> Result<Duration, &'static str> {
+    let (number, millis) = match value.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => (value.strip_suffix('s').ok_or("expected a time with its unit: ms or s")?, 1000),
+    };
+    Ok(Duration::from_millis(u64::from(within(number, 1, 86_400)?) * millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_read() {
+        let claim =
+            Claim::parse("sms=16,cores=2,memory=512MiB,driver=12.8,cc=8.6,devices=2,limit=50ms")
+                .unwrap();
+        let expected = Claim {
+            sms: 16,
+            cores: 2,
+            memory_bytes: 512 << 20,
+            driver: (12, 8),
+            capability: (8, 6),
+            devices: 2,
+            launch_limit: Some(Duration::from_millis(50)),
+        };
+        assert_eq!(claim, expected);
+        assert_eq!(claim.driver_number(), 12080);
+        assert_eq!(claim.newest_ptx(), (8, 7));
+    }
+
+    #[test]
+    fn nothing_named_is_the_default() {
+        assert_eq!(Claim::parse(""), Ok(Claim::default()));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for text in [
+            "sm=4",
+            "sms",
+            "sms=0",
+            "sms=x",
+            "memory=4",
+            "memory=9TiB",
+            "driver=12",
+            "cc=9",
+            "limit=5",
+        ] {
+            assert!(Claim::parse(text).is_err(), "{text} was taken");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Events.
+
+use super::abi::{Out, edge};
+use crate::code::{Code, Outcome};
+use crate::handle::Handle;
+use crate::machine::Machine;
+use crate::stream::{EVENTS, Event, Stream};
+use std::ffi::c_uint;
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventCreate(out: Out<Handle>, flags: c_uint) -> Code {
+    edge(|| {
+        Machine::get()?;
+        if out.is_null() {
+            return Err(Code::INVALID_VALUE);
+        }
+        out.put(Event::create(flags)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventRecord(event: Handle, stream: Handle) -> Code {
+    edge(|| Event::of(event)?.record(&Stream::of(stream)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventRecordWithFlags(event: Handle, stream: Handle, flags: c_uint) -> Code {
+    edge(|| {
+        // CU_EVENT_RECORD_EXTERNAL has a meaning only in a captured stream.
+        if flags > 1 {
+            return Err(Code::INVALID_VALUE);
+        }
+        Event::of(event)?.record(&Stream::of(stream)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventQuery(event: Handle) -> Code {
+    edge(|| {
+        let event = Event::of(event)?;
+        let past = event.is_past();
+        event.context().check()?;
+        if past { Ok(()) } else { Err(Code::NOT_READY) }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventSynchronize(event: Handle) -> Code {
+    edge(|| Event::of(event)?.synchronize())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventDestroy_v2(event: Handle) -> Code {
+    edge(|| {
+        Machine::get()?;
+        EVENTS.remove(event)?.context().check()
+    })
+}
+
+fn elapsed(millis: Out<f32>, start: Handle, end: Handle) -> Outcome {
+    let (start, end) = (Event::of(start)?, Event::of(end)?);
+    millis.put(start.millis_until(&end)?)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventElapsedTime(millis: Out<f32>, start: Handle, end: Handle) -> Code {
+    edge(|| elapsed(millis, start, end))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuEventElapsedTime_v2(millis: Out<f32>, start: Handle, end: Handle) -> Code {
+    edge(|| elapsed(millis, start, end))
+}

@@ -1,0 +1,21 @@
+//! The driver's ABI, a thin layer: each function checks what it is given, calls the safe core, and
+//! returns a code. One file for each chapter of the driver's manual.
+
+pub(crate) mod abi;
+mod attributes;
+mod context;
+mod copy;
+mod device;
+mod error;
+mod event;
+mod fill;
+mod init;
+mod launch;
+pub(crate) mod limits;
+mod memory;
+mod module;
+mod occupancy;
+mod pointer;
+mod stream;
+mod symbol;
+mod value;

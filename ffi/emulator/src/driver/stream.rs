@@ -1,0 +1,150 @@
+//! Streams, and what a stream calls on the host.
+
+use super::abi::{Out, edge};
+use crate::code::{Code, Outcome};
+use crate::handle::Handle;
+use crate::machine::Machine;
+use crate::schedule::{SCHEDULE, Work};
+use crate::stream::{Event, STREAMS, Stream};
+use std::ffi::{c_int, c_uint, c_void};
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamCreate(out: Out<Handle>, flags: c_uint) -> Code {
+    edge(|| create(out, flags, 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamCreateWithPriority(out: Out<Handle>, flags: c_uint, priority: c_int) -> Code {
+    edge(|| create(out, flags, priority))
+}
+
+fn create(out: Out<Handle>, flags: c_uint, priority: c_int) -> Outcome {
+    Machine::get()?;
+    if out.is_null() {
+        return Err(Code::INVALID_VALUE);
+    }
+    out.put(Stream::create(flags, priority)?)
+}
+
+/// Work that is in the stream still runs to its end.
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Code {
+    edge(|| {
+        Machine::get()?;
+        let stream = STREAMS.remove(stream)?;
+        SCHEDULE.close(stream.id);
+        stream.context.check()
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamQuery(stream: Handle) -> Code {
+    edge(|| {
+        let stream = Stream::of(stream)?;
+        let tail = SCHEDULE.tail(stream.id);
+        stream.context.check()?;
+        if tail.is_none() { Ok(()) } else { Err(Code::NOT_READY) }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamSynchronize(stream: Handle) -> Code {
+    edge(|| Stream::of(stream)?.synchronize())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint) -> Code {
+    edge(|| {
+        let stream = Stream::of(stream)?;
+        // CU_EVENT_WAIT_EXTERNAL has a meaning only in a captured stream.
+        if flags > 1 {
+            return Err(Code::INVALID_VALUE);
+        }
+        Event::of(event)?.hold_back(&stream)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamGetCtx(stream: Handle, out: Out<Handle>) -> Code {
+    edge(|| out.put(Stream::of(stream)?.context.handle()))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamGetDevice(stream: Handle, out: Out<c_int>) -> Code {
+    edge(|| {
+        let ordinal = Stream::of(stream)?.context.device().ordinal();
+        out.put(ordinal.cast_signed())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamGetPriority(stream: Handle, out: Out<c_int>) -> Code {
+    edge(|| out.put(Stream::of(stream)?.priority))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamGetFlags(stream: Handle, out: Out<c_uint>) -> Code {
+    edge(|| out.put(Stream::of(stream)?.flags))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamGetId(stream: Handle, out: Out<u64>) -> Code {
+    edge(|| out.put(Stream::of(stream)?.id.number()))
+}
+
+/// Capture is not offered, so no stream is ever captured.
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamIsCapturing(stream: Handle, out: Out<c_uint>) -> Code {
+    edge(|| {
+        Stream::of(stream)?;
+        out.put(0)
+    })
+}
+
+/// The program's data, on its way to a host function. The driver only carries it.
+struct Data(*mut c_void);
+
+// SAFETY: never looked at; the program says by passing it that another thread may have it.
+unsafe impl Send for Data {}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuLaunchHostFunc(
+    stream: Handle,
+    function: Option<extern "C" fn(*mut c_void)>,
+    data: *mut c_void,
+) -> Code {
+    edge(|| {
+        let stream = Stream::of(stream)?;
+        let function = function.ok_or(Code::INVALID_VALUE)?;
+        let data = Data(data);
+        let call = move || {
+            let Data(data) = { data };
+            function(data);
+        };
+        stream.enqueue(Work::Call(Box::new(call))).map(|_| ())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuStreamAddCallback(
+    handle: Handle,
+    callback: Option<extern "C" fn(usize, Code, *mut c_void)>,
+    data: *mut c_void,
+    flags: c_uint,
+) -> Code {
+    edge(|| {
+        let stream = Stream::of(handle)?;
+        let callback = callback.ok_or(Code::INVALID_VALUE)?;
+        if flags != 0 {
+            return Err(Code::INVALID_VALUE);
+        }
+        let data = Data(data);
+        let number = handle.number();
+        let context = stream.context.clone();
+        let call = move || {
+            let Data(data) = { data };
+            callback(number, context.check().err().unwrap_or(Code::SUCCESS), data);
+        };
+        stream.enqueue(Work::Call(Box::new(call))).map(|_| ())
+    })
+}

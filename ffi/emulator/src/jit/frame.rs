@@ -1,0 +1,131 @@
+//! The records that compiled code reads and writes while it runs: one a block, one a thread. Their
+//! layout is known to the compiler by field offsets; everything else about a run is the executor's.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use corosensei::Yielder;
+
+use super::wait::Wait;
+use crate::block::{Fault, MemoryView};
+
+/// Generic addresses of shared memory start here. No address of the host or of the device can lie
+/// here, because user space ends below 2^56 on every machine that we run on.
+pub(super) const SHARED_WINDOW: u64 = 1 << 56;
+/// Generic addresses of a thread's local memory start here.
+pub(super) const LOCAL_WINDOW: u64 = 2 << 56;
+/// How long each of the two windows is.
+pub(super) const WINDOW_BYTES: u64 = 1 << 32;
+
+/// What all threads of a block see.
+#[repr(C)]
+pub(super) struct BlockFrame {
+    /// First device address, and how many there are.
+    pub(super) window_base: u64,
+    pub(super) window_bytes: u64,
+    /// One byte a granule of the window.
+    pub(super) granules: *const u8,
+    /// The view that the three fields above were copied from.
+    pub(super) memory: *const MemoryView,
+    /// The block's shared memory.
+    pub(super) shared: *mut u8,
+    pub(super) shared_bytes: u64,
+    /// The kernel's parameters.
+    pub(super) params: *const u8,
+    /// Addresses of the module's variables, by their index.
+    pub(super) symbols: *const AtomicU64,
+    /// Nonzero: leave the kernel.
+    pub(super) stop: *const AtomicU32,
+    /// Blocks in the grid.
+    pub(super) grid: [u32; 3],
+    /// Threads in the block.
+    pub(super) threads: [u32; 3],
+    /// Which block.
+    pub(super) index: [u32; 3],
+    /// Which virtual SM, of how many.
+    pub(super) sm: u32,
+    pub(super) sm_count: u32,
+    pub(super) dynamic_shared_bytes: u32,
+    /// Where the launch's part of shared memory begins.
+    pub(super) dynamic_shared_offset: u64,
+    /// The first fault; only helpers and the executor look at it.
+    pub(super) fault: Cell<Option<Fault>>,
+}
+
+impl BlockFrame {
+    /// Records `fault` unless there is one already, and returns the status that compiled code
+    /// leaves with.
+    pub(super) fn fail(&self, fault: Fault) -> u32 {
+        if self.fault.get().is_none() {
+            self.fault.set(Some(fault));
+        }
+        LEFT
+    }
+
+    /// Whether the driver wants the kernel to end.
+    pub(super) fn stopped(&self) -> bool {
+        // SAFETY: `run_block` points `stop` at the block's flag, which outlives the run.
+        let stop = unsafe { &*self.stop };
+        stop.load(Ordering::Relaxed) != 0
+    }
+}
+
+/// Status of compiled code that ran to its end.
+pub(super) const DONE: u32 = 0;
+/// Status of compiled code that left because of a fault, which stands in the block's frame.
+pub(super) const LEFT: u32 = 1;
+
+/// What one thread has for itself.
+#[repr(C)]
+pub(super) struct ThreadFrame {
+    /// Its local memory.
+    pub(super) local: *mut u8,
+    pub(super) local_bytes: u64,
+    /// A function that finds the stack pointer below this leaves with a fault.
+    pub(super) stack_limit: u64,
+    /// The stack pointer that the kernel found at its entry.
+    pub(super) stack_seen: Cell<u64>,
+    /// `%tid`, and its number in the block; set for threads with a stack of their own.
+    pub(super) index: [u32; 3],
+    pub(super) linear_index: u32,
+    /// The way back to the executor; null when the thread does not run on a stack of its own.
+    pub(super) yielder: Cell<*const Yielder<(), ()>>,
+    /// What it waits for, written before it goes back to the executor.
+    pub(super) wait: Cell<Wait>,
+    /// What came of the wait, written before the executor resumes it.
+    pub(super) answer: Cell<u64>,
+}
+
+impl ThreadFrame {
+    pub(super) fn new() -> Self {
+        Self {
+            local: std::ptr::null_mut(),
+            local_bytes: 0,
+            stack_limit: 0,
+            stack_seen: Cell::new(0),
+            index: [0; 3],
+            linear_index: 0,
+            yielder: Cell::new(std::ptr::null()),
+            wait: Cell::new(Wait::Nothing),
+            answer: Cell::new(0),
+        }
+    }
+
+    /// Whether the thread can wait, because it has a stack of its own.
+    pub(super) fn can_wait(&self) -> bool {
+        !self.yielder.get().is_null()
+    }
+
+    /// Goes back to the executor until `wait` is over, and returns its answer.
+    pub(super) fn wait_for(&self, wait: Wait) -> u64 {
+        self.wait.set(wait);
+        // SAFETY: only threads with a stack of their own run code that waits, and their first act was
+        // to store the yielder of that very stack here.
+        let yielder = unsafe { &*self.yielder.get() };
+        yielder.suspend(());
+        self.answer.get()
+    }
+}
+
+/// A compiled kernel: runs the threads `first..end` one after the other.
+pub(super) type EntryFn = extern "C" fn(&BlockFrame, &ThreadFrame, first: u32, end: u32) -> u32;

@@ -1,0 +1,166 @@
+//! A compiled kernel, and how one block of it runs.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::code::Code;
+use super::executor;
+use super::frame::{BlockFrame, DONE, EntryFn, ThreadFrame};
+use super::scratch::{Need, Scratch};
+use crate::block::{Block, Fault};
+
+/// Threads that a block may have.
+pub(super) const BLOCK_THREADS_MAX: u32 = 1024;
+
+/// Local memory for the frames of called functions, deep enough for ordinary recursion.
+const CALL_LOCAL_BYTES: usize = 16 << 10;
+
+/// Where a kernel's parameter lies in its parameter buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Param {
+    /// From the start of the buffer, in bytes.
+    pub(crate) offset: u32,
+    /// Bytes.
+    pub(crate) size: u32,
+    /// Bytes.
+    pub(crate) align: u32,
+}
+
+/// A kernel that can run.
+pub(crate) struct Kernel {
+    /// Its name in the module.
+    pub(crate) name: String,
+    /// Its parameters.
+    pub(crate) params: Vec<Param>,
+    /// Bytes of the parameter buffer.
+    pub(crate) param_bytes: u32,
+    /// Bytes of shared memory that the kernel declares.
+    pub(crate) static_shared_bytes: u32,
+    /// Bytes of local memory that a thread has.
+    pub(crate) local_bytes: u32,
+    /// Registers that the text declares, in words of 32 bits, up to the 255 that a thread may have on
+    /// a device. The text is not yet allocated to registers, so a device would report fewer.
+    pub(crate) register_count: u32,
+    /// Threads that its blocks may have.
+    pub(crate) max_threads: u32,
+    /// `.reqntid`: the only block shape that it may be launched with.
+    pub(crate) required_threads: Option<[u32; 3]>,
+    pub(super) entry: EntryFn,
+    /// Its threads wait for each other, or call functions, so each needs a stack of its own.
+    pub(super) needs_stacks: bool,
+    pub(super) calls: bool,
+    /// Where the launch's part of shared memory begins.
+    pub(super) dynamic_shared_offset: u64,
+    pub(super) frame_bytes: usize,
+    /// Keeps what `entry` points to.
+    pub(super) code: Arc<Code>,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Kernel").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    /// Runs one block to its end on the calling thread.
+    ///
+    /// # Errors
+    /// Why it did not get there. No memory but what the block was allowed to touch has been touched.
+    ///
+    /// # Panics
+    /// When the block is one that the launch should have refused: without threads, with more than
+    /// 1024, or with fewer parameter bytes than the kernel reads.
+    pub(crate) fn run_block(&self, block: &Block<'_>, scratch: &mut Scratch) -> Result<(), Fault> {
+        let [x, y, z] = block.threads;
+        let threads = x.checked_mul(y).and_then(|xy| xy.checked_mul(z)).unwrap_or(u32::MAX);
+        assert!((1..=BLOCK_THREADS_MAX).contains(&threads), "a block of {threads} threads");
+        assert!(block.params.len() >= self.param_bytes as usize, "parameters are missing");
+        let shared_bytes =
+            self.dynamic_shared_offset + u64::from(block.dynamic_shared_bytes).next_multiple_of(16);
+        let need = Need {
+            shared_bytes: usize::try_from(shared_bytes).expect("shared memory is small"),
+            local_bytes: self.local_bytes as usize + if self.calls { CALL_LOCAL_BYTES } else { 0 },
+            threads: if self.needs_stacks { threads as usize } else { 1 },
+            frame_bytes: if self.needs_stacks { self.frame_bytes } else { 0 },
+            calls: self.calls,
+        };
+        let shared = scratch.prepare(&need);
+        let frame = self.block_frame(block, shared, shared_bytes);
+        if self.needs_stacks {
+            scratch.number_threads(block.threads);
+            let stacks = scratch.stacks();
+            let stack = |at| Scratch::stack(stacks, &need, at);
+            return executor::run(self.entry, &frame, &scratch.threads[..need.threads], stack);
+        }
+        match (self.entry)(&frame, &scratch.threads[0], 0, threads) {
+            DONE => Ok(()),
+            _ => Err(frame.fault.get().unwrap_or(Fault::Trap)),
+        }
+    }
+
+    fn block_frame(&self, block: &Block<'_>, shared: *mut u8, shared_bytes: u64) -> BlockFrame {
+        BlockFrame {
+            window_base: block.memory.window_base,
+            window_bytes: block.memory.window_bytes,
+            granules: block.memory.granules,
+            memory: block.memory,
+            shared,
+            shared_bytes,
+            params: block.params.as_ptr(),
+            symbols: self.code.symbols.as_ptr(),
+            stop: block.stop,
+            grid: block.grid,
+            threads: block.threads,
+            index: block.index,
+            sm: block.sm,
+            sm_count: block.sm_count,
+            dynamic_shared_bytes: block.dynamic_shared_bytes,
+            dynamic_shared_offset: self.dynamic_shared_offset,
+            fault: Cell::new(None),
+        }
+    }
+}
+
+/// How many bytes a kernel's frame takes, found by entering it without a thread to run: it stores its
+/// stack pointer and leaves.
+pub(super) fn measure_frame(entry: EntryFn) -> usize {
+    extern "C" fn allows_nothing(_: *const crate::block::MemoryView, _: u64, _: u64) -> u32 {
+        0
+    }
+    let memory = crate::block::MemoryView {
+        window_base: 0,
+        window_bytes: 0,
+        granules: std::ptr::null(),
+        host_allows: allows_nothing,
+        host_ranges: std::ptr::null(),
+    };
+    let stop = std::sync::atomic::AtomicU32::new(0);
+    let frame = BlockFrame {
+        window_base: 0,
+        window_bytes: 0,
+        granules: std::ptr::null(),
+        memory: &raw const memory,
+        shared: std::ptr::null_mut(),
+        shared_bytes: 0,
+        params: std::ptr::null(),
+        symbols: std::ptr::null(),
+        stop: &raw const stop,
+        grid: [1; 3],
+        threads: [1; 3],
+        index: [0; 3],
+        sm: 0,
+        sm_count: 1,
+        dynamic_shared_bytes: 0,
+        dynamic_shared_offset: 0,
+        fault: Cell::new(None),
+    };
+    let thread = ThreadFrame::new();
+    entry(&frame, &thread, 0, 0);
+    let here = &raw const thread as usize;
+    // The record lies in this function's frame, which is small and above the kernel's.
+    here.saturating_sub(usize::try_from(thread.stack_seen.get()).unwrap_or(0))
+        + size_of::<ThreadFrame>()
+        + size_of::<BlockFrame>()
+        + 256
+}

@@ -1,0 +1,566 @@
+//! A function of the text as a native function: its frame, its scopes, and for a kernel the loop over
+//! threads.
+
+use std::collections::HashMap;
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{
+    Block, FuncRef, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type as Clif, Value,
+    types,
+};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use cranelift_module::{FuncId, Linkage, Module as _};
+
+use super::Lowered;
+use super::names::{Label, NamedPlace, Place, Register, Scope};
+use super::unit::{Unit, internal};
+use crate::jit::error::CompileError;
+use crate::jit::frame::{BlockFrame, DONE, LEFT, ThreadFrame};
+use crate::jit::helpers::Helper;
+use crate::ptx::{Function, Instruction, Space, Statement, Type, Variable as Declared};
+
+/// A loop looks at the stop flag once in so many turns.
+const TURNS_BETWEEN_POLLS: i64 = 1024;
+
+/// What is known of a function once it is compiled.
+pub(crate) struct Outcome {
+    /// The native function.
+    pub(crate) id: FuncId,
+    /// Shared memory: the module's and its own.
+    pub(crate) shared_bytes: u64,
+    /// Local memory of its own frame.
+    pub(crate) local_bytes: u64,
+    /// It waits for other threads, or may spin on what they write.
+    pub(crate) waits: bool,
+    /// It calls functions.
+    pub(crate) calls: bool,
+    /// Registers that it declares, in words of 32 bits.
+    pub(crate) register_words: u64,
+}
+
+/// Flags of loads from the two frames, which do not change while a kernel runs.
+pub(super) fn constant_flags() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly().with_can_move()
+}
+
+/// Flags of accesses to memory that other threads of the host may write.
+pub(super) fn memory_flags() -> MemFlagsData {
+    MemFlagsData::new().with_notrap()
+}
+
+/// Compiles `function`.
+///
+/// # Errors
+/// The first thing that is not supported, with its line.
+pub(crate) fn lower_function<'t>(
+    unit: &mut Unit<'t>,
+    function: &Function<'t>,
+) -> Result<Outcome, CompileError> {
+    let Some(body) = &function.body else {
+        return Err(CompileError::invalid(function.line, "there is no body"));
+    };
+    let (id, signature) = if function.is_kernel {
+        let signature = unit.entry_signature();
+        let symbol = format!("kernel.{}", function.name);
+        let id =
+            unit.module.declare_function(&symbol, Linkage::Local, &signature).map_err(internal)?;
+        (id, signature)
+    } else {
+        let id = unit.callees[function.name].id;
+        (id, unit.call_signature(function.params.len() + function.results.len()))
+    };
+    let mut context = unit.module.make_context();
+    context.func.signature = signature;
+    let mut builder_context = FunctionBuilderContext::new();
+    let builder = FunctionBuilder::new(&mut context.func, &mut builder_context);
+    let mut lowering = Lowering::new(builder, unit, function.is_kernel);
+    lowering.measure(body);
+    lowering.enter(function)?;
+    lowering.statements(body)?;
+    lowering.leave();
+    let outcome = lowering.finish(id);
+    unit.module.define_function(id, &mut context).map_err(internal)?;
+    unit.module.clear_context(&mut context);
+    Ok(outcome)
+}
+
+/// A function while it is compiled.
+pub(super) struct Lowering<'a, 'u, 't> {
+    pub(super) builder: FunctionBuilder<'a>,
+    pub(super) unit: &'u mut Unit<'t>,
+    pub(super) scopes: Vec<Scope<'t>>,
+    /// Addresses of the two frames.
+    pub(super) block_frame: Value,
+    pub(super) thread_frame: Value,
+    /// Where the function's local memory begins, as an address of local memory.
+    pub(super) local_base: Value,
+    /// `%tid`, in a kernel; a function finds it in the thread's frame.
+    pub(super) thread_index: [Variable; 3],
+    pub(super) linear_index: Variable,
+    /// The carry flag of extended-precision arithmetic.
+    pub(super) carry: Variable,
+    turns: Variable,
+    /// Where a thread goes when it is done, and when it leaves because of a fault.
+    pub(super) done: Block,
+    left: Block,
+    pub(super) is_kernel: bool,
+    /// The current block has ended: what follows without a label is never reached.
+    ended: bool,
+    imports: HashMap<FuncId, FuncRef>,
+    next_local: u64,
+    next_shared: u64,
+    /// Size of the whole local frame, known before the first instruction.
+    pub(super) local_bytes: u64,
+    pub(super) waits: bool,
+    pub(super) calls: bool,
+    loops: bool,
+    /// Reads what other threads write without a barrier: atomics and volatile loads.
+    pub(super) reads_others: bool,
+    register_words: u64,
+}
+
+impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
+    fn new(mut builder: FunctionBuilder<'a>, unit: &'u mut Unit<'t>, is_kernel: bool) -> Self {
+        let entry = builder.create_block();
+        builder.append_block_params_for_function_params(entry);
+        builder.switch_to_block(entry);
+        let params = builder.block_params(entry).to_vec();
+        let local_base = if is_kernel { builder.ins().iconst(types::I64, 0) } else { params[2] };
+        let mut variable = |ty| builder.declare_var(ty);
+        let thread_index = [types::I32; 3].map(&mut variable);
+        let linear_index = variable(types::I32);
+        let carry = variable(types::I8);
+        let turns = variable(types::I64);
+        let (done, left) = (builder.create_block(), builder.create_block());
+        builder.set_cold_block(left);
+        let next_shared = unit.shared_bytes;
+        Self {
+            builder,
+            unit,
+            scopes: vec![Scope::default()],
+            block_frame: params[0],
+            thread_frame: params[1],
+            local_base,
+            thread_index,
+            linear_index,
+            carry,
+            turns,
+            done,
+            left,
+            is_kernel,
+            ended: false,
+            imports: HashMap::new(),
+            next_local: 0,
+            next_shared,
+            local_bytes: 0,
+            waits: false,
+            calls: false,
+            loops: false,
+            reads_others: false,
+            register_words: 0,
+        }
+    }
+
+    /// Finds how much local memory the body declares, which calls must know.
+    fn measure(&mut self, body: &[Statement<'t>]) {
+        for statement in body {
+            match statement {
+                Statement::Variable(variable) if variable.space == Space::Local => {
+                    let offset = self.local_bytes.next_multiple_of(u64::from(variable.align));
+                    self.local_bytes = offset.saturating_add(variable.bytes.unwrap_or(0));
+                }
+                Statement::Scope(inner) => self.measure(inner),
+                _ => {}
+            }
+        }
+    }
+
+    fn enter(&mut self, function: &Function<'t>) -> Result<(), CompileError> {
+        let zero = self.builder.ins().iconst(types::I8, 0);
+        self.builder.def_var(self.carry, zero);
+        let turns = self.builder.ins().iconst(types::I64, TURNS_BETWEEN_POLLS);
+        self.builder.def_var(self.turns, turns);
+        let stack = self.builder.ins().get_stack_pointer(types::I64);
+        if self.is_kernel {
+            self.kernel_params(function);
+            let at = field(offset_of!(ThreadFrame, stack_seen));
+            self.builder.ins().store(MemFlagsData::trusted(), stack, self.thread_frame, at);
+            self.begin_thread_loop();
+        } else {
+            self.function_params(function);
+            self.check_stack(stack);
+        }
+        Ok(())
+    }
+
+    fn kernel_params(&mut self, function: &Function<'t>) {
+        let mut offset = 0u64;
+        for param in &function.params {
+            offset = offset.next_multiple_of(u64::from(param.align));
+            let at = u32::try_from(offset).unwrap_or(u32::MAX);
+            self.name_param(param, Place::KernelParam { offset: at });
+            offset += param.bytes.unwrap_or(0);
+        }
+    }
+
+    fn function_params(&mut self, function: &Function<'t>) {
+        let entry = self.builder.current_block().expect("the entry block is current");
+        let pointers: Vec<Value> = self.builder.block_params(entry)[3..].to_vec();
+        let variables = function.params.iter().chain(&function.results);
+        for (param, pointer) in variables.zip(pointers) {
+            self.name_param(param, Place::FunctionParam { pointer });
+        }
+    }
+
+    fn name_param(&mut self, param: &Declared<'t>, place: Place) {
+        let named = NamedPlace { place, space: Space::Param, bytes: param.bytes.unwrap_or(0) };
+        self.scopes[0].places.insert(param.name, named);
+    }
+
+    /// A function leaves with a fault when its stack or its local memory has no room for its frame.
+    fn check_stack(&mut self, stack: Value) {
+        let limit = self.thread_field(types::I64, offset_of!(ThreadFrame, stack_limit));
+        let room = self.thread_field(types::I64, offset_of!(ThreadFrame, local_bytes));
+        let bytes = self.local_bytes.next_multiple_of(16).cast_signed();
+        let end = self.builder.ins().iadd_imm_s(self.local_base, bytes);
+        let no_stack = self.builder.ins().icmp(IntCC::UnsignedLessThan, stack, limit);
+        let no_local = self.builder.ins().icmp(IntCC::UnsignedGreaterThan, end, room);
+        let overflow = self.builder.ins().bor(no_stack, no_local);
+        let (fail, body) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(fail);
+        self.builder.ins().brif(overflow, fail, &[], body, &[]);
+        self.builder.switch_to_block(fail);
+        self.call(Helper::StackOverflow, &[self.block_frame, self.thread_frame]);
+        self.jump_left();
+        self.builder.switch_to_block(body);
+    }
+
+    /// The loop over `first..end`; the current block becomes its body.
+    fn begin_thread_loop(&mut self) {
+        let entry = self.builder.current_block().expect("the entry block is current");
+        let (first, end) = {
+            let params = self.builder.block_params(entry);
+            (params[2], params[3])
+        };
+        let (head, body, finish, next) = (
+            self.builder.create_block(),
+            self.builder.create_block(),
+            self.builder.create_block(),
+            self.done,
+        );
+        let width = self.block_field(types::I32, offset_of!(BlockFrame, threads));
+        let height = self.block_field(types::I32, offset_of!(BlockFrame, threads) + 4);
+        let (x, rows) = self.divide(first, width);
+        let (y, z) = self.divide(rows, height);
+        for (variable, value) in self.thread_index.into_iter().zip([x, y, z]) {
+            self.builder.def_var(variable, value);
+        }
+        self.builder.def_var(self.linear_index, first);
+        self.builder.ins().jump(head, &[]);
+
+        self.builder.switch_to_block(head);
+        let at = self.builder.use_var(self.linear_index);
+        let more = self.builder.ins().icmp(IntCC::UnsignedLessThan, at, end);
+        self.builder.ins().brif(more, body, &[], finish, &[]);
+
+        self.builder.switch_to_block(finish);
+        let done = self.builder.ins().iconst(types::I32, i64::from(DONE));
+        self.builder.ins().return_(&[done]);
+
+        self.builder.switch_to_block(next);
+        self.advance_thread(width, height);
+        self.builder.ins().jump(head, &[]);
+        self.builder.switch_to_block(body);
+    }
+
+    /// Remainder and quotient; no block has a side of zero threads.
+    fn divide(&mut self, value: Value, by: Value) -> (Value, Value) {
+        let remainder = self.builder.ins().urem(value, by);
+        (remainder, self.builder.ins().udiv(value, by))
+    }
+
+    /// Steps `%tid` to the next thread.
+    fn advance_thread(&mut self, width: Value, height: Value) {
+        let [x, y, z] = self.thread_index.map(|variable| self.builder.use_var(variable));
+        let at = self.builder.use_var(self.linear_index);
+        let zero = self.builder.ins().iconst(types::I32, 0);
+        let (x, wrapped) = self.step(x, width, zero);
+        let stepped = self.step(y, height, zero);
+        let y_next = self.builder.ins().select(wrapped, stepped.0, y);
+        let both = self.builder.ins().band(wrapped, stepped.1);
+        let z_plus = self.builder.ins().iadd_imm_s(z, 1);
+        let z_next = self.builder.ins().select(both, z_plus, z);
+        let at_next = self.builder.ins().iadd_imm_s(at, 1);
+        for (variable, value) in self.thread_index.into_iter().zip([x, y_next, z_next]) {
+            self.builder.def_var(variable, value);
+        }
+        self.builder.def_var(self.linear_index, at_next);
+    }
+
+    /// One more, or zero at `limit`; and whether it is zero.
+    fn step(&mut self, value: Value, limit: Value, zero: Value) -> (Value, Value) {
+        let plus = self.builder.ins().iadd_imm_s(value, 1);
+        let wrapped = self.builder.ins().icmp(IntCC::Equal, plus, limit);
+        (self.builder.ins().select(wrapped, zero, plus), wrapped)
+    }
+
+    fn leave(&mut self) {
+        // Text may end without `ret`.
+        if !self.ended {
+            self.builder.ins().jump(self.done, &[]);
+        }
+        if !self.is_kernel {
+            self.builder.switch_to_block(self.done);
+            let done = self.builder.ins().iconst(types::I32, i64::from(DONE));
+            self.builder.ins().return_(&[done]);
+        }
+        self.builder.switch_to_block(self.left);
+        let left = self.builder.ins().iconst(types::I32, i64::from(LEFT));
+        self.builder.ins().return_(&[left]);
+        self.builder.seal_all_blocks();
+    }
+
+    fn finish(self, id: FuncId) -> Outcome {
+        self.builder.finalize(self.unit.module.target_config());
+        Outcome {
+            id,
+            shared_bytes: self.next_shared,
+            local_bytes: self.local_bytes,
+            waits: self.waits || (self.loops && self.reads_others),
+            calls: self.calls,
+            register_words: self.register_words,
+        }
+    }
+
+    fn statements(&mut self, body: &[Statement<'t>]) -> Result<(), CompileError> {
+        self.declare_labels(body)?;
+        for statement in body {
+            match statement {
+                Statement::Registers { ty, name, count } => {
+                    self.declare_registers(*ty, name, *count)
+                }
+                Statement::Variable(variable) => self.declare_variable(variable)?,
+                Statement::Label { name, .. } => self.begin_label(name),
+                Statement::BranchTargets { .. } => {}
+                Statement::Scope(inner) => {
+                    self.scopes.push(Scope::default());
+                    self.statements(inner)?;
+                    self.scopes.pop();
+                }
+                Statement::Instruction(instruction) => {
+                    self.instruction(instruction).map_err(|reason| {
+                        let text = spelled(instruction);
+                        CompileError::invalid(instruction.line, format!("`{text}`: {reason}"))
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Labels may be named before they stand in the text.
+    fn declare_labels(&mut self, body: &[Statement<'t>]) -> Result<(), CompileError> {
+        for statement in body {
+            match statement {
+                Statement::Label { name, line } => {
+                    let label = Label { block: self.builder.create_block(), passed: false };
+                    let scope = self.scopes.last_mut().expect("a body has a scope");
+                    if scope.labels.insert(name, label).is_some() {
+                        return Err(CompileError::invalid(
+                            *line,
+                            format!("{name} is declared twice"),
+                        ));
+                    }
+                }
+                Statement::BranchTargets { name, labels } => {
+                    let scope = self.scopes.last_mut().expect("a body has a scope");
+                    scope.branch_targets.insert(name, labels.clone());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_label(&mut self, name: &'t str) {
+        let scope = self.scopes.last_mut().expect("a body has a scope");
+        if let Some(label) = scope.labels.get_mut(name) {
+            label.passed = true;
+            let block = label.block;
+            self.join(block);
+        }
+    }
+
+    /// Says that the current block has its last instruction.
+    pub(super) fn end_block(&mut self) {
+        self.ended = true;
+    }
+
+    /// Goes on in `block`, to which others may jump too.
+    pub(super) fn join(&mut self, block: Block) {
+        if !self.ended {
+            self.builder.ins().jump(block, &[]);
+        }
+        self.ended = false;
+        self.builder.switch_to_block(block);
+    }
+
+    /// Instructions that nothing leads to are compiled all the same, so that they are judged.
+    pub(super) fn begin_if_ended(&mut self) {
+        if self.ended {
+            let block = self.builder.create_block();
+            self.builder.switch_to_block(block);
+            self.ended = false;
+        }
+    }
+
+    fn declare_registers(&mut self, ty: Type, name: &'t str, count: Option<u32>) {
+        let words = u64::from(ty.bytes().div_ceil(4)) * u64::from(ty != Type::Pred);
+        self.register_words += words * u64::from(count.unwrap_or(1));
+        match count {
+            Some(count) => {
+                let scope = self.scopes.last_mut().expect("a body has a scope");
+                scope.ranges.insert(name, (ty, count));
+            }
+            None => {
+                let register = Register { variable: self.builder.declare_var(clif(ty)), ty };
+                let scope = self.scopes.last_mut().expect("a body has a scope");
+                scope.registers.insert(name, register);
+            }
+        }
+    }
+
+    fn declare_variable(&mut self, variable: &Declared<'t>) -> Result<(), CompileError> {
+        let refuse = |reason: String| Err(CompileError::invalid(variable.line, reason));
+        let Some(bytes) = variable.bytes else {
+            return refuse(format!("variable {} has no size", variable.name));
+        };
+        let align = u64::from(variable.align);
+        let place = match variable.space {
+            Space::Local => {
+                let offset = self.next_local.next_multiple_of(align);
+                self.next_local = offset + bytes;
+                Place::Local { offset }
+            }
+            Space::Shared if self.is_kernel => {
+                let offset = self.next_shared.next_multiple_of(align);
+                self.next_shared = offset + bytes;
+                Place::Shared { offset }
+            }
+            Space::Param => {
+                let size = u32::try_from(bytes.max(8)).unwrap_or(u32::MAX);
+                let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4);
+                Place::CallParam { slot: self.builder.create_sized_stack_slot(data) }
+            }
+            _ => {
+                return refuse(format!(
+                    "variable {} cannot be declared in this body",
+                    variable.name
+                ));
+            }
+        };
+        let named = NamedPlace { place, space: variable.space, bytes };
+        let scope = self.scopes.last_mut().expect("a body has a scope");
+        scope.places.insert(variable.name, named);
+        Ok(())
+    }
+
+    /// Loads a field of the block's frame.
+    pub(super) fn block_field(&mut self, ty: Clif, offset: usize) -> Value {
+        self.builder.ins().load(ty, constant_flags(), self.block_frame, field(offset))
+    }
+
+    /// Loads a field of the thread's frame.
+    pub(super) fn thread_field(&mut self, ty: Clif, offset: usize) -> Value {
+        self.builder.ins().load(ty, constant_flags(), self.thread_frame, field(offset))
+    }
+
+    /// Calls a helper that has a result.
+    pub(super) fn call(&mut self, helper: Helper, arguments: &[Value]) -> Value {
+        let callee = self.import(self.unit.helpers[&helper]);
+        let call = self.builder.ins().call(callee, arguments);
+        self.builder.inst_results(call)[0]
+    }
+
+    pub(super) fn import(&mut self, id: FuncId) -> FuncRef {
+        if let Some(&known) = self.imports.get(&id) {
+            return known;
+        }
+        let reference = self.unit.module.declare_func_in_func(id, self.builder.func);
+        self.imports.insert(id, reference);
+        reference
+    }
+
+    /// Ends the current block: the thread leaves the kernel.
+    pub(super) fn jump_left(&mut self) {
+        self.builder.ins().jump(self.left, &[]);
+    }
+
+    /// Goes on in a new block unless `status` says that the thread must leave.
+    pub(super) fn leave_unless_done(&mut self, status: Value) {
+        let go_on = self.builder.create_block();
+        self.builder.ins().brif(status, self.left, &[], go_on, &[]);
+        self.builder.switch_to_block(go_on);
+    }
+
+    /// Before a branch back: counts the turn, and now and then looks at the stop flag.
+    pub(super) fn poll(&mut self) {
+        self.loops = true;
+        let turns = self.builder.use_var(self.turns);
+        let fewer = self.builder.ins().iadd_imm_s(turns, -1);
+        self.builder.def_var(self.turns, fewer);
+        let (ask, go_on) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(ask);
+        self.builder.ins().brif(fewer, go_on, &[], ask, &[]);
+        self.builder.switch_to_block(ask);
+        let status = self.call(Helper::Poll, &[self.block_frame, self.thread_frame]);
+        let again = self.builder.ins().iconst(types::I64, TURNS_BETWEEN_POLLS);
+        self.builder.def_var(self.turns, again);
+        self.builder.ins().brif(status, self.left, &[], go_on, &[]);
+        self.builder.switch_to_block(go_on);
+    }
+
+    pub(super) fn constant(&mut self, ty: Clif, value: u64) -> Value {
+        self.builder.ins().iconst(ty, truncated(ty, value))
+    }
+
+    /// The block of a label, and whether a branch to it goes back.
+    pub(super) fn label(&self, name: &str) -> Lowered<Label> {
+        let found = self.scopes.iter().rev().find_map(|scope| scope.labels.get(name));
+        found.copied().ok_or_else(|| format!("there is no label {name}"))
+    }
+}
+
+/// Cranelift wants a constant to fit its type.
+fn truncated(ty: Clif, value: u64) -> i64 {
+    let bits = ty.bits();
+    let kept = if bits >= 64 { value } else { value & ((1 << bits) - 1) };
+    kept.cast_signed()
+}
+
+/// A field's offset as Cranelift wants it.
+pub(super) fn field(offset: usize) -> i32 {
+    i32::try_from(offset).expect("frames are small")
+}
+
+/// The Cranelift type of a register.
+pub(super) fn clif(ty: Type) -> Clif {
+    match ty {
+        Type::Pred | Type::B8 | Type::U8 | Type::S8 => types::I8,
+        Type::B16 | Type::U16 | Type::S16 | Type::F16 | Type::Bf16 => types::I16,
+        Type::B32 | Type::U32 | Type::S32 | Type::F16x2 | Type::Bf16x2 => types::I32,
+        Type::B64 | Type::U64 | Type::S64 => types::I64,
+        Type::F32 => types::F32,
+        Type::F64 => types::F64,
+    }
+}
+
+fn spelled(instruction: &Instruction<'_>) -> String {
+    let mut text = instruction.opcode.to_owned();
+    for modifier in &instruction.modifiers {
+        text.push('.');
+        text.push_str(modifier);
+    }
+    text
+}

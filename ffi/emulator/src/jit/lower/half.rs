@@ -1,0 +1,179 @@
+//! Arithmetic of half precision and bfloats, one or two at a time. The host computes in single
+//! precision, which is wide enough for sums and products of halves to be rounded once more without a
+//! trace; fused products have helpers.
+
+use cranelift_codegen::ir::{InstBuilder, Value, types};
+
+use super::Lowered;
+use super::function::Lowering;
+use super::modifiers::Modifiers;
+use super::operands::exactly;
+use crate::jit::helpers::{Helper, Rounding};
+use crate::ptx::{Instruction, Operand, Type};
+
+const HALVES: &[Type] = &[Type::F16, Type::F16x2, Type::Bf16, Type::Bf16x2];
+
+/// The type of one number of the two.
+fn single(ty: Type) -> Type {
+    match ty {
+        Type::F16 | Type::F16x2 => Type::F16,
+        _ => Type::Bf16,
+    }
+}
+
+/// An instruction on halves, its modifiers understood.
+#[derive(Clone, Copy)]
+struct Form {
+    ty: Type,
+    saturate: bool,
+    relu: bool,
+    spread_nan: bool,
+}
+
+impl<'t> Lowering<'_, '_, 't> {
+    /// Emits an arithmetic instruction on halves; false when the opcode is another family's.
+    pub(super) fn half(
+        &mut self,
+        inst: &Instruction<'t>,
+        mut modifiers: Modifiers<'_, 't>,
+    ) -> Lowered<bool> {
+        let sources = match inst.opcode {
+            "abs" | "neg" => 1,
+            "add" | "sub" | "mul" | "min" | "max" => 2,
+            "fma" => 3,
+            _ => return Ok(false),
+        };
+        let rounds = matches!(inst.opcode, "add" | "sub" | "mul" | "fma");
+        if rounds {
+            modifiers.accept("rn");
+        }
+        let saturate = rounds && modifiers.accept("sat");
+        let relu = inst.opcode == "fma" && !saturate && modifiers.accept("relu");
+        let spread_nan = matches!(inst.opcode, "min" | "max") && modifiers.accept("NaN");
+        let ty = modifiers.ty(HALVES)?;
+        modifiers.finish()?;
+        let form = Form { ty, saturate, relu, spread_nan };
+        let Some((target, operands)) = inst.operands.split_first() else {
+            return Err("expected operands".into());
+        };
+        if operands.len() != sources {
+            return Err("the number of operands is wrong".into());
+        }
+        let values: Vec<Value> =
+            operands.iter().map(|operand| self.read(operand, ty)).collect::<Lowered<_>>()?;
+        let value = if ty == single(ty) {
+            self.half_operation(inst.opcode, &values, form)
+        } else {
+            let low: Vec<Value> = values.iter().map(|&value| self.lane(value, 0)).collect();
+            let high: Vec<Value> = values.iter().map(|&value| self.lane(value, 16)).collect();
+            let low = self.half_operation(inst.opcode, &low, form);
+            let high = self.half_operation(inst.opcode, &high, form);
+            self.pair(low, high)
+        };
+        self.write(target, ty, value)?;
+        Ok(true)
+    }
+
+    fn lane(&mut self, value: Value, shift: i64) -> Value {
+        let shifted = self.builder.ins().ushr_imm_u(value, shift);
+        self.builder.ins().ireduce(types::I16, shifted)
+    }
+
+    /// Two halves in one word.
+    pub(super) fn pair(&mut self, low: Value, high: Value) -> Value {
+        let low = self.builder.ins().uextend(types::I32, low);
+        let high = self.builder.ins().uextend(types::I32, high);
+        let high = self.builder.ins().ishl_imm_u(high, 16);
+        self.builder.ins().bor(high, low)
+    }
+
+    /// One operation on 16-bit values.
+    fn half_operation(&mut self, opcode: &str, operands: &[Value], form: Form) -> Value {
+        let ty = single(form.ty);
+        match (opcode, operands) {
+            ("neg", &[a]) => return self.builder.ins().bxor_imm_u(a, 0x8000),
+            ("abs", &[a]) => return self.builder.ins().band_imm_u(a, 0x7fff),
+            ("fma", &[a, b, c]) => {
+                let value = self.half_fused(a, b, c, ty);
+                return self.half_limits(value, form);
+            }
+            // A product of bfloats may be smaller than any single.
+            ("mul", &[a, b]) if ty == Type::Bf16 => {
+                let zero = self.constant(types::I16, 0x8000);
+                let value = self.half_fused(a, b, zero, ty);
+                return self.half_limits(value, form);
+            }
+            _ => {}
+        }
+        let (a, b) = (self.widened(operands[0], ty), self.widened(operands[1], ty));
+        let wide = match opcode {
+            "add" => self.builder.ins().fadd(a, b),
+            "sub" => self.builder.ins().fsub(a, b),
+            "mul" => self.builder.ins().fmul(a, b),
+            _ => self.extreme(a, b, opcode == "min", form.spread_nan),
+        };
+        let value = self.narrowed(wide, ty, Rounding::Nearest);
+        self.half_limits(value, form)
+    }
+
+    fn half_fused(&mut self, a: Value, b: Value, c: Value, ty: Type) -> Value {
+        let helper = if ty == Type::F16 { Helper::F16Fma } else { Helper::Bf16Fma };
+        let operands = [a, b, c].map(|value| self.builder.ins().uextend(types::I32, value));
+        let value = self.call(helper, &operands);
+        self.builder.ins().ireduce(types::I16, value)
+    }
+
+    /// `.sat` and `.relu`
+    fn half_limits(&mut self, value: Value, form: Form) -> Value {
+        if !form.saturate && !form.relu {
+            return value;
+        }
+        let ty = single(form.ty);
+        let wide = self.widened(value, ty);
+        let limited = if form.saturate {
+            self.saturated(wide, Type::F32)
+        } else {
+            let zero = self.float_constant(Type::F32, 0.0);
+            self.extreme(wide, zero, false, true)
+        };
+        self.narrowed(limited, ty, Rounding::Nearest)
+    }
+
+    /// A single as a half or bfloat.
+    pub(super) fn narrowed(&mut self, value: Value, ty: Type, rounding: Rounding) -> Value {
+        let helper = if ty == Type::F16 { Helper::F32ToF16 } else { Helper::F32ToBf16 };
+        let rounding = self.constant(types::I32, rounding as u64);
+        let bits = self.call(helper, &[value, rounding]);
+        self.builder.ins().ireduce(types::I16, bits)
+    }
+
+    /// `cvt.rn.f16x2.f32 d, a, b`: a becomes the upper half.
+    pub(super) fn convert_pair(
+        &mut self,
+        inst: &Instruction<'t>,
+        ty: Type,
+        rounding: Rounding,
+        relu: bool,
+    ) -> Lowered<()> {
+        let [target, high, low] = exactly(inst)?;
+        let high = self.narrowed_operand(high, single(ty), rounding, relu)?;
+        let low = self.narrowed_operand(low, single(ty), rounding, relu)?;
+        let both = self.pair(low, high);
+        self.write(target, ty, both)
+    }
+
+    fn narrowed_operand(
+        &mut self,
+        operand: &Operand<'t>,
+        ty: Type,
+        rounding: Rounding,
+        relu: bool,
+    ) -> Lowered<Value> {
+        let mut value = self.read(operand, Type::F32)?;
+        if relu {
+            let zero = self.float_constant(Type::F32, 0.0);
+            value = self.extreme(value, zero, false, true);
+        }
+        Ok(self.narrowed(value, ty, rounding))
+    }
+}

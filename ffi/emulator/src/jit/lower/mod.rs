@@ -1,0 +1,31 @@
+//! PTX instructions to Cranelift instructions, one family a file. A function of the text becomes one
+//! native function; a kernel's also has the loop over the threads that it is asked to run.
+//!
+//! Each family reads an instruction's modifiers to the last, so that what it does not know is refused
+//! and never ignored.
+
+mod atomic;
+mod bits;
+mod call;
+mod compare;
+mod control;
+mod convert;
+mod dispatch;
+mod float;
+mod function;
+mod half;
+mod integer;
+mod memory;
+mod modifiers;
+mod movement;
+mod names;
+mod operands;
+mod pointer;
+mod sync;
+mod unit;
+
+pub(super) use function::{Outcome, lower_function};
+pub(super) use unit::Unit;
+
+/// A value, or why the instruction is refused; the caller knows its line and text.
+type Lowered<T> = Result<T, String>;

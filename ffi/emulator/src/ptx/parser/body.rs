@@ -1,0 +1,183 @@
+//! Bodies: statements, instructions and their operands.
+
+use super::super::SyntaxError;
+use super::super::ast::{Guard, Instruction, Operand, Statement};
+use super::super::lexer::TokenKind;
+use super::Parser;
+
+impl<'t> Parser<'t> {
+    /// Statements up to the closing brace, which is consumed.
+    pub(super) fn block(&mut self) -> Result<Vec<Statement<'t>>, SyntaxError> {
+        self.enter()?;
+        let mut statements = Vec::new();
+        while !self.accept_mark('}') {
+            self.statement(&mut statements)?;
+        }
+        self.leave();
+        Ok(statements)
+    }
+
+    fn statement(&mut self, out: &mut Vec<Statement<'t>>) -> Result<(), SyntaxError> {
+        match (self.peek(), self.peek_at(1).kind) {
+            (TokenKind::Mark(';'), _) => {
+                self.next();
+            }
+            (TokenKind::Mark('{'), _) => {
+                self.next();
+                let inner = self.block()?;
+                out.push(Statement::Scope(inner));
+            }
+            (TokenKind::Dotted("reg"), _) => {
+                self.next();
+                self.registers(out)?;
+            }
+            (TokenKind::Dotted("shared" | "local" | "param" | "global" | "const"), _) => {
+                let space = self.space()?;
+                let variables = self.variables(space)?;
+                out.extend(variables.into_iter().map(Statement::Variable));
+            }
+            (TokenKind::Dotted("loc" | "file"), _) => self.skip_line(),
+            (TokenKind::Dotted("pragma"), _) => self.skip_pragma()?,
+            (TokenKind::Dotted(word), _) => {
+                return self.error(format!("directive .{word} is not supported in a body"));
+            }
+            (TokenKind::Word(name), TokenKind::Mark(':')) => {
+                let line = self.line();
+                self.at += 2;
+                if self.accept_dotted("branchtargets") {
+                    let labels =
+                        self.comma_separated(';', |parser| parser.expect_word("a label"))?;
+                    out.push(Statement::BranchTargets { name, labels });
+                } else if self.accept_dotted("callprototype") || self.accept_dotted("calltargets") {
+                    return self.error("calls through a pointer are not supported");
+                } else {
+                    out.push(Statement::Label { name, line });
+                }
+            }
+            (TokenKind::Word(_) | TokenKind::Mark('@'), _) => {
+                let instruction = self.instruction()?;
+                out.push(Statement::Instruction(instruction));
+            }
+            _ => return self.expected("a statement"),
+        }
+        Ok(())
+    }
+
+    fn registers(&mut self, out: &mut Vec<Statement<'t>>) -> Result<(), SyntaxError> {
+        let ty = self.element_type()?;
+        loop {
+            let name = self.expect_word("the name of a register")?;
+            let count = if self.accept_mark('<') {
+                let count = self.expect_u32("a number of registers")?;
+                self.expect_mark('>')?;
+                Some(count)
+            } else {
+                None
+            };
+            out.push(Statement::Registers { ty, name, count });
+            if self.accept_mark(';') {
+                return Ok(());
+            }
+            self.expect_mark(',')?;
+        }
+    }
+
+    fn instruction(&mut self) -> Result<Instruction<'t>, SyntaxError> {
+        let line = self.line();
+        let guard = if self.accept_mark('@') {
+            let negated = self.accept_mark('!');
+            Some(Guard { negated, predicate: self.expect_word("a predicate")? })
+        } else {
+            None
+        };
+        let opcode = self.expect_word("an instruction")?;
+        let mut modifiers = Vec::new();
+        while let TokenKind::Dotted(word) = self.peek() {
+            modifiers.push(word);
+            self.next();
+        }
+        let operands = self.comma_separated(';', Self::operand)?;
+        Ok(Instruction { line, guard, opcode, modifiers, operands })
+    }
+
+    fn operand(&mut self) -> Result<Operand<'t>, SyntaxError> {
+        let first = self.simple_operand()?;
+        if self.accept_mark('|') {
+            let second = self.simple_operand()?;
+            return Ok(Operand::Pair(Box::new(first), Box::new(second)));
+        }
+        Ok(first)
+    }
+
+    fn simple_operand(&mut self) -> Result<Operand<'t>, SyntaxError> {
+        self.enter()?;
+        let operand = match self.peek() {
+            TokenKind::Mark('{') => {
+                self.next();
+                Operand::Vector(self.comma_separated('}', Self::simple_operand)?)
+            }
+            TokenKind::Mark('(') => {
+                self.next();
+                Operand::List(self.comma_separated(')', Self::simple_operand)?)
+            }
+            TokenKind::Mark('[') => {
+                self.next();
+                self.address()?
+            }
+            TokenKind::Mark('!') => {
+                self.next();
+                Operand::Not(self.expect_word("a predicate")?)
+            }
+            TokenKind::Word("_") => {
+                self.next();
+                Operand::Discard
+            }
+            TokenKind::Word(name) => {
+                self.next();
+                match self.peek() {
+                    TokenKind::Dotted(component) => {
+                        self.next();
+                        Operand::Component(name, component)
+                    }
+                    TokenKind::Mark('+' | '-') => Operand::Offset(name, self.signed_offset()?),
+                    _ => Operand::Name(name),
+                }
+            }
+            _ => self.literal()?,
+        };
+        self.leave();
+        Ok(operand)
+    }
+
+    fn literal(&mut self) -> Result<Operand<'t>, SyntaxError> {
+        let negative = self.accept_mark('-');
+        let operand = match self.peek() {
+            TokenKind::Integer(value) => {
+                Operand::Integer(if negative { value.wrapping_neg() } else { value })
+            }
+            TokenKind::Float32(bits) => {
+                Operand::Float32(if negative { bits ^ 0x8000_0000 } else { bits })
+            }
+            TokenKind::Float64(bits) => {
+                Operand::Float64(if negative { bits ^ (1 << 63) } else { bits })
+            }
+            _ => return self.expected("an operand"),
+        };
+        self.next();
+        Ok(operand)
+    }
+
+    /// What follows `[`.
+    fn address(&mut self) -> Result<Operand<'t>, SyntaxError> {
+        let (base, offset) = match self.peek() {
+            TokenKind::Word(name) => {
+                self.next();
+                let offset = if self.is_mark(']') { 0 } else { self.signed_offset()? };
+                (Some(name), offset)
+            }
+            _ => (None, self.signed_offset()?),
+        };
+        self.expect_mark(']')?;
+        Ok(Operand::Address { base, offset })
+    }
+}
