@@ -7,5 +7,5 @@ mod repository;
 mod span;
 
 pub(crate) use error::{ConfigError, nearest};
-pub(crate) use function::{FunctionConfig, Model};
+pub(crate) use function::{FunctionConfig, Model, Padding};
 pub(crate) use repository::{Function, load};
