@@ -247,7 +247,7 @@ child::in_child! {
         assert_eq!(download::<u32>(out, 100), expected);
     }
 
-    streams_run_at_the_same_time("sms=2,cores=2,memory=16MiB") {
+    streams_run_at_the_same_time("sms=2,cores=1,memory=16MiB") {
         let machine = Machine::start();
         let (one, other) = (allocate(4), allocate(4));
         // Each waits for the other: this ends only if both run at once.
