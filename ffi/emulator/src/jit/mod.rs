@@ -25,8 +25,7 @@ mod warp;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::{CompileError, CompileErrorKind};
-pub(crate) use kernel::{Kernel, Param};
+pub(crate) use error::CompileErrorKind;
+pub(crate) use kernel::Kernel;
 pub(crate) use program::{Claim, Program, compile};
 pub(crate) use scratch::Scratch;
-pub(crate) use variable::Variable;
