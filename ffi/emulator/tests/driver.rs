@@ -388,6 +388,25 @@ child::in_child! {
         call!(cuMemFreeHost(pinned) is CUDA_ERROR_INVALID_VALUE);
     }
 
+    managed_memory_has_one_address("memory=1MiB") {
+        context();
+        let (mut address, mut managed) = (0, false);
+        call!(cuMemAllocManaged(&mut address, 4096, 3) is CUDA_ERROR_INVALID_VALUE);
+        call!(cuMemAllocManaged(&mut address, 4096, 1));
+        call!(cuMemsetD32_v2(address, 9, 1024));
+        call!(cuCtxSynchronize());
+        let words = std::ptr::with_exposed_provenance::<u32>(address as usize);
+        // SAFETY: managed memory of 1024 words that the device is done with.
+        assert_eq!(unsafe { words.add(1023).read() }, 9);
+        let attribute = CUpointer_attribute::CU_POINTER_ATTRIBUTE_IS_MANAGED;
+        call!(cuPointerGetAttribute((&raw mut managed).cast(), attribute, address));
+        assert!(managed);
+        call!(cuStreamAttachMemAsync(null_mut(), address, 0, 1));
+        let other = allocate(4096);
+        call!(cuStreamAttachMemAsync(null_mut(), other, 0, 1) is CUDA_ERROR_INVALID_VALUE);
+        call!(cuMemFree_v2(address));
+    }
+
     memory_freed_in_stream_order_stays_until_its_turn("memory=1MiB") {
         context();
         let stream = stream(CUstream_flags::CU_STREAM_NON_BLOCKING);
