@@ -179,7 +179,7 @@ impl Run<'_> {
             while fiber.state == State::Ready {
                 ran = true;
                 if fiber.resume() != DONE {
-                    return Err(self.block.fault.get().unwrap_or(Fault::Trap));
+                    return Err(self.block.recorded_fault());
                 }
                 if fiber.state == State::Ended {
                     self.live -= 1;

@@ -95,7 +95,7 @@ impl Kernel {
         }
         match (self.entry)(&frame, &scratch.threads[0], 0, threads) {
             DONE => Ok(()),
-            _ => Err(frame.fault.get().unwrap_or(Fault::Trap)),
+            _ => Err(frame.recorded_fault()),
         }
     }
 

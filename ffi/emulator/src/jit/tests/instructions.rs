@@ -231,6 +231,16 @@ fn bits_are_counted_and_turned() {
 }
 
 #[test]
+fn bytes_are_multiplied_and_summed() {
+    let rows = vec![vec![0x01ff_0280, 0x02fe_03ff, 1000]];
+    let dot =
+        |name: &str| run(&format!("{name} %r, %a, %b, %c;"), &["b32"; 3], "b32", &rows)[0] as u32;
+    assert_eq!(dot("dp4a.s32.s32").cast_signed(), 1000 + 2 + 2 + 6 + 128);
+    assert_eq!(dot("dp4a.u32.u32"), 1000 + 2 + 255 * 254 + 6 + 128 * 255);
+    assert_eq!(dot("dp4a.u32.s32").cast_signed(), 1000 + 2 - 255 * 2 + 6 - 128);
+}
+
+#[test]
 fn carries_go_from_word_to_word() {
     let rows = pairs();
     let split = "{ .reg .b32 %t<6>; mov.b64 {%t0, %t1}, %a; mov.b64 {%t2, %t3}, %b;";
@@ -476,6 +486,9 @@ fn halves_are_computed_one_or_two_at_a_time() {
     let two = |body: &str| run(body, &["b32"; 2], "b32", &rows)[0] & 0xffff_ffff;
     assert_eq!(two("add.f16x2 %r, %a, %b;"), both(1.5, -6.0));
     assert_eq!(two("add.sat.f16x2 %r, %a, %b;"), both(1.0, 0.0));
+    assert_eq!(two("set.gt.f16x2.f16x2 %r, %a, %b;"), both(1.0, 1.0));
+    assert_eq!(two("set.lt.f16x2.f16x2 %r, %b, %a;"), both(1.0, 1.0));
+    assert_eq!(two("set.eq.bf16x2.bf16x2 %r, %a, %a;"), 0x3f80_3f80);
     let rows = vec![vec![u64::from(1.0f32.to_bits()), u64::from(3.0f32.to_bits())]];
     let pair = run("cvt.rn.f16x2.f32 %r, %a, %b;", &["f32"; 2], "b32", &rows)[0] & 0xffff_ffff;
     assert_eq!(pair, both(3.0, 1.0));

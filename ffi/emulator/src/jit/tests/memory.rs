@@ -188,6 +188,17 @@ fn an_endless_kernel_stops_when_it_is_told_to() {
 }
 
 #[test]
+fn threads_that_wait_for_nobody_hang_until_they_are_stopped() {
+    // Lane 0 waits at a barrier for the others, which wait for lane 0 to synchronise the warp.
+    let text = ".version 7.0\n.target sm_70\n.address_size 64\n.visible .entry k() {\n\
+                .reg .pred %p; .reg .b32 %t; mov.u32 %t, %tid.x; setp.eq.u32 %p, %t, 0;\n\
+                @%p bra ALONE; bar.warp.sync 0xffffffff; ret;\nALONE: bar.sync 0; ret; }";
+    let mut device = Device::load(text);
+    device.stop.store(1, Ordering::Relaxed);
+    assert_eq!(device.launch("k", line(1, 32), &Params::new()), Err(Fault::Stopped));
+}
+
+#[test]
 fn a_trap_ends_the_kernel() {
     let mut device = Device::load(MEMORY);
     let out = device.allocate(256);

@@ -129,3 +129,46 @@ fn cut_texts_are_refused_and_never_panic() {
         }
     }
 }
+
+/// Replaces one word of the text by another of its words.
+fn mutated(words: &[&str], random: &mut u64) -> String {
+    let mut next = || {
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        *random
+    };
+    let count = words.len() as u64;
+    let (at, by) = (next() % count, next() % count);
+    let mut words = words.to_vec();
+    words[at as usize] = words[by as usize];
+    words.concat()
+}
+
+#[test]
+fn mutated_texts_are_compiled_or_refused_and_never_panic() {
+    for text in [
+        include_str!("../../../testdata/warps.ptx"),
+        include_str!("../../../testdata/calls.ptx"),
+        include_str!("../../../testdata/memory.ptx"),
+        include_str!("../../../testdata/atomics.ptx"),
+    ] {
+        // Words and the marks between them; the header stays, so that the rest is looked at.
+        let body = text.find("address_size 64").expect("the text has a header") + 16;
+        let (header, body) = text.split_at(body);
+        let mut words = Vec::new();
+        for piece in body.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_' && c != '%') {
+            let end = piece.char_indices().next_back().map_or(0, |(at, _)| at);
+            words.extend([&piece[..end], &piece[end..]]);
+        }
+        words.retain(|word| !word.is_empty());
+        for seed in 1..=60u64 {
+            let text = format!(
+                "{header}{}",
+                mutated(&words, &mut seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            );
+            println!("seed {seed}");
+            let _ = compile(&text, &CLAIM);
+        }
+    }
+}
