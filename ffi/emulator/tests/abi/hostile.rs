@@ -2,9 +2,7 @@
 //! are none. Whatever the codes, the process lives and the driver works afterwards. Each seed is a
 //! program; a failure prints its seed.
 
-mod child;
-
-use cudarc::driver::sys::*;
+use crate::calls::*;
 use std::ffi::c_void;
 use std::ptr::{null_mut, without_provenance_mut};
 
@@ -20,15 +18,6 @@ macro_rules! any {
         // SAFETY: places for results are real, host memory is the arena with sizes within it; the
         // rest is what the driver must bear.
         let _ = unsafe { $name($($argument),*) };
-    }};
-}
-
-/// Calls a driver function that must succeed.
-macro_rules! must {
-    ($name:ident($($argument:expr),* $(,)?)) => {{
-        // SAFETY: live handles and places for results.
-        let code = unsafe { $name($($argument),*) };
-        assert_eq!(code, CUresult::CUDA_SUCCESS, stringify!($name));
     }};
 }
 
@@ -127,22 +116,22 @@ fn run(seed: u64) {
         addresses: vec![0, 4096, u64::MAX],
     };
     let mut context = null_mut();
-    must!(cuInit(0));
-    must!(cuCtxCreate_v4(&mut context, null_mut(), 0, 0));
+    call!(cuInit(0));
+    call!(cuCtxCreate_v4(&mut context, null_mut(), 0, 0));
     for _ in 0..STEPS {
         program.step();
     }
     let (mut free, mut total) = (0, 0);
-    must!(cuCtxSynchronize());
-    must!(cuCtxDestroy_v2(context));
-    must!(cuDevicePrimaryCtxRetain(&mut context, 0));
-    must!(cuCtxSetCurrent(context));
-    must!(cuMemGetInfo_v2(&mut free, &mut total));
-    must!(cuDevicePrimaryCtxRelease_v2(0));
+    call!(cuCtxSynchronize());
+    call!(cuCtxDestroy_v2(context));
+    call!(cuDevicePrimaryCtxRetain(&mut context, 0));
+    call!(cuCtxSetCurrent(context));
+    call!(cuMemGetInfo_v2(&mut free, &mut total));
+    call!(cuDevicePrimaryCtxRelease_v2(0));
     assert_eq!(free, total, "memory leaked");
 }
 
-child::in_child! {
+crate::child::in_child! {
     no_sequence_of_calls_breaks_the_driver("sms=2,memory=16MiB") {
         (0..SEEDS).for_each(run);
     }
