@@ -25,8 +25,11 @@ mod warp;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::{CompileError, CompileErrorKind};
-pub(crate) use kernel::{Kernel, Param};
-pub(crate) use program::{Claim, Program, compile};
-pub(crate) use scratch::Scratch;
-pub(crate) use variable::Variable;
+#[allow(unused_imports, reason = "the driver side, which uses them, lands after this")]
+pub(crate) use self::{
+    error::{CompileError, CompileErrorKind},
+    kernel::{Kernel, Param},
+    program::{Claim, Program, compile},
+    scratch::Scratch,
+    variable::Variable,
+};

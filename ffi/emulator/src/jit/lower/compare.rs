@@ -1,7 +1,7 @@
 //! Comparisons: `setp`, `set`, and the test of a float's class.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value};
 
 use super::Lowered;
 use super::function::{Lowering, clif};
