@@ -25,7 +25,9 @@ mod warp;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::CompileErrorKind;
-pub(crate) use kernel::Kernel;
-pub(crate) use program::{Claim, Program, compile};
-pub(crate) use scratch::Scratch;
+pub(crate) use self::{
+    error::CompileErrorKind,
+    kernel::Kernel,
+    program::{Claim, Program, compile},
+    scratch::Scratch,
+};

@@ -2,12 +2,22 @@
 
 use super::device::{Device, Params, Shape, line};
 use crate::block::Fault;
+use crate::jit::{Kernel, Program, Scratch};
 
 const ELEMENTWISE: &str = include_str!("../../../testdata/elementwise.ptx");
 const BLOCKS: &str = include_str!("../../../testdata/blocks.ptx");
 const WARPS: &str = include_str!("../../../testdata/warps.ptx");
 const ATOMICS: &str = include_str!("../../../testdata/atomics.ptx");
 const CALLS: &str = include_str!("../../../testdata/calls.ptx");
+
+/// Virtual SMs share kernels, and each owns a scratch.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    const fn moved<T: Send>() {}
+    shared::<Program>();
+    shared::<Kernel>();
+    moved::<Scratch>();
+};
 
 /// Numbers that are not too regular.
 fn numbers(count: usize) -> Vec<f32> {
