@@ -23,6 +23,8 @@ pub struct Daemon {
 pub struct Options {
     /// More arguments.
     pub arguments: Vec<String>,
+    /// The device, if not the emulated one.
+    pub device: Option<String>,
     /// Where imported models are kept, if not in the daemon's folder.
     pub state: Option<PathBuf>,
     /// Files that belong beside a function's file: (function's name, file).
@@ -191,7 +193,8 @@ fn command(folder: &Path, options: &Options) -> Command {
         .arg(folder.join("models"))
         .arg("--state")
         .arg(options.state.clone().unwrap_or_else(|| folder.join("state")))
-        .args(["--device", "emulated"])
+        .arg("--device")
+        .arg(options.device.as_deref().unwrap_or("emulated"))
         .args(&options.arguments);
     command
 }

@@ -31,7 +31,7 @@ pub(crate) enum ToWorker {
         /// Its name.
         name: String,
         /// Its file.
-        config: FunctionConfig,
+        config: Box<FunctionConfig>,
         /// Its model's plan, where it is not built in.
         plan: Option<PlanFiles>,
     },

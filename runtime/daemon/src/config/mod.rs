@@ -3,6 +3,7 @@
 
 mod error;
 mod function;
+mod objective;
 mod repository;
 mod span;
 

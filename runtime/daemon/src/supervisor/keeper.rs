@@ -155,7 +155,8 @@ impl Keeper {
         }
         let child = command.spawn()?;
         let load = |served: &Served| {
-            let (name, config) = (served.function.name.clone(), served.function.config.clone());
+            let name = served.function.name.clone();
+            let config = Box::new(served.function.config.clone());
             (ToWorker::Load { name, config, plan: served.plan.clone() }, Vec::new())
         };
         let mut outbox: VecDeque<_> = self.functions.iter().map(load).collect();
@@ -288,6 +289,7 @@ impl Keeper {
         let function = |served: &Served| FunctionStatus {
             name: served.function.name.clone(),
             model: served.function.config.model.clone().into(),
+            objective: served.function.config.service.objective.map(String::from),
             signature: None,
             channels: 0,
             queued: 0,

@@ -244,6 +244,7 @@ impl<'a> Worker<'a> {
             let status = FunctionStatus {
                 name: info.name.clone(),
                 model: info.config.model.clone().into(),
+                objective: info.config.service.objective.map(String::from),
                 signature: Some(info.signature.clone()),
                 channels: counters.channel_count(),
                 queued: counters.queued_count(),
@@ -291,7 +292,9 @@ fn hear_functions(socket: &OwnedFd) -> Result<Vec<Named>, WorkerError> {
     let mut functions = Vec::new();
     loop {
         match packet::receive(socket, 0)?.0 {
-            ToWorker::Load { name, config, plan } => functions.push(Named { name, config, plan }),
+            ToWorker::Load { name, config, plan } => {
+                functions.push(Named { name, config: *config, plan });
+            }
             ToWorker::Start => return Ok(functions),
             ToWorker::Attach { .. } => return Err(WorkerError::OutOfTurn("`attach`")),
             ToWorker::Detach { .. } => return Err(WorkerError::OutOfTurn("`detach`")),
