@@ -7,7 +7,9 @@ mod failure;
 mod kernels;
 mod models;
 mod python;
+mod test;
 mod tree;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,12 +27,15 @@ enum Chore {
     Kernels(kernels::Arguments),
     /// Fetch the models that the tests and the demo serve
     Models,
+    /// Build everything and run every test
+    Test(test::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Kernels(arguments) => kernels::run(&arguments),
         Chore::Models => models::run(),
+        Chore::Test(arguments) => test::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

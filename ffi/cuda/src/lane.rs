@@ -234,6 +234,7 @@ impl Lane {
     }
 
     /// Asks the driver whether all work has retired. This is how a fault is seen: it is an error here.
+    /// Whoever has just been woken may find the lane still busy, with the wake-up itself.
     ///
     /// # Errors
     /// [`CudaError::DeviceLost`] after a fault, or what else the driver answered.

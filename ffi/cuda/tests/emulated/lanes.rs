@@ -65,6 +65,7 @@ fn echo_round_trips(options: DeviceOptions) {
         pool.give(reply);
         pool.give(reclaim(&lane, request));
     }
+    lane.drain().expect("it drains");
     assert_eq!(lane.is_idle(), Ok(true));
 }
 

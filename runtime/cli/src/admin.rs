@@ -1,0 +1,51 @@
+//! Asking the daemon's admin socket: HTTP over a Unix socket.
+
+use crate::failure::Failure;
+use clap::Args;
+use gpumux_wire::status::Status;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::path::PathBuf;
+use tokio::net::UnixStream;
+
+/// Where the daemon answers operators.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdminSocket {
+    /// The daemon's admin socket
+    #[arg(
+        long = "admin-socket",
+        env = "GPUMUX_ADMIN_SOCKET",
+        default_value = "/run/gpumux/admin.sock"
+    )]
+    path: PathBuf,
+}
+
+impl AdminSocket {
+    /// Asks for the status document.
+    ///
+    /// # Errors
+    /// [`Failure`]: nobody there, or no such answer.
+    #[tokio::main(flavor = "current_thread")]
+    pub(crate) async fn status(&self) -> Result<Status, Failure> {
+        let absent = |source| Failure::DaemonAbsent { path: self.path.clone(), source };
+        let stream = UnixStream::connect(&self.path).await.map_err(absent)?;
+        let bad = |error: hyper::Error| Failure::BadAnswer(error.to_string());
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(bad)?;
+        let connection = tokio::spawn(connection);
+        let request = Request::get("/v1/status")
+            .header(hyper::header::HOST, "gpumuxd")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| Failure::BadAnswer(error.to_string()))?;
+        let response = sender.send_request(request).await.map_err(bad)?;
+        let code = response.status();
+        let body = response.into_body().collect().await.map_err(bad)?.to_bytes();
+        connection.abort();
+        if !code.is_success() {
+            return Err(Failure::BadAnswer(format!("{code}: {}", String::from_utf8_lossy(&body))));
+        }
+        serde_json::from_slice(&body).map_err(|error| Failure::BadAnswer(error.to_string()))
+    }
+}

@@ -1,0 +1,76 @@
+//! What is wrong with a configuration, where, and what to do.
+
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// One thing wrong with the configuration.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigError {
+    /// A file or folder could not be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{}:{line}: {what}", path.display())]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what to write.
+        what: String,
+    },
+    /// A folder's name is no function's.
+    #[error("{}: a function's name is 1 to 64 of a-z, 0-9, `-` and `_`: rename the folder", path.display())]
+    Name {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is nothing to serve.
+    #[error("{}: no folder in it holds a function.toml, so there is nothing to serve", path.display())]
+    Empty {
+        /// The repository.
+        path: PathBuf,
+    },
+}
+
+impl ConfigError {
+    /// What the parser found, with its line and, for an unknown key, the nearest known one.
+    pub(crate) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = text[..start].matches('\n').count() + 1;
+        let message = error.message().lines().collect::<Vec<_>>().join("; ");
+        let what = match suggestion(&message) {
+            Some(nearest) => format!("{message}; did you mean `{nearest}`?"),
+            None => message,
+        };
+        Self::Wrong { path: path.to_owned(), line, what }
+    }
+}
+
+/// The known key most like the unknown one, from serde's message, which names both:
+/// "unknown field `a`, expected one of `b`, `c`".
+fn suggestion(message: &str) -> Option<&str> {
+    if !message.starts_with("unknown ") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    nearest(unknown, quoted)
+}
+
+/// The candidate most like `name`, if any is close.
+pub(crate) fn nearest<'a>(
+    name: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, candidate)| candidate)
+}

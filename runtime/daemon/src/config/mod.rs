@@ -1,0 +1,11 @@
+//! What an operator writes: one folder a function, with `function.toml` in it. Unknown keys, wrong
+//! values and impossible combinations are refused with the file, the line and what to write instead.
+
+mod error;
+mod function;
+mod repository;
+mod span;
+
+pub(crate) use error::{ConfigError, nearest};
+pub(crate) use function::{FunctionConfig, Model};
+pub(crate) use repository::{Function, load};

@@ -1,0 +1,94 @@
+//! What supervisor and worker say to each other, over the socket that the worker has as its standard
+//! input. Both are ours: a message that does not parse is a bug and ends the worker.
+
+use crate::config::FunctionConfig;
+use gpumux_wire::geometry::ChannelSize;
+use gpumux_wire::signature::Signature;
+use gpumux_wire::status::{DeviceStatus, FunctionStatus};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Names a channel between supervisor and worker; not used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Attachment(pub(crate) u64);
+
+/// From supervisor to worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ToWorker {
+    /// One function to load.
+    Load {
+        /// Its name.
+        name: String,
+        /// Its folder.
+        folder: PathBuf,
+        /// Its file.
+        config: FunctionConfig,
+    },
+    /// Every function was named: get ready.
+    Start,
+    /// Serve a channel. Its memfd and the worker's end of its wake-up channel travel beside.
+    Attach {
+        /// Its name from here on.
+        attachment: Attachment,
+        /// The function's name.
+        function: String,
+        /// What the memfd was made for; it was vetted.
+        size: ChannelSize,
+    },
+    /// Leave a channel: what it holds is cancelled.
+    Detach {
+        /// The channel.
+        attachment: Attachment,
+    },
+    /// Send figures.
+    Report,
+    /// Admit nothing more, finish what was admitted, and say so.
+    Drain,
+}
+
+/// From worker to supervisor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum FromWorker {
+    /// A function is loaded.
+    Loaded {
+        /// Its name.
+        name: String,
+        /// What it takes and gives.
+        signature: Signature,
+    },
+    /// The device is ours and every function is loaded.
+    Ready,
+    /// The worker cannot serve, and ends.
+    Unfit {
+        /// Why, and what to do.
+        what: String,
+    },
+    /// A channel is served.
+    Attached {
+        /// The channel.
+        attachment: Attachment,
+    },
+    /// A channel is not served.
+    NotAttached {
+        /// The channel.
+        attachment: Attachment,
+        /// Why.
+        what: String,
+    },
+    /// A peer broke the protocol in shared memory; its channel is not served any more.
+    Violation {
+        /// The channel.
+        attachment: Attachment,
+        /// What it did.
+        what: String,
+    },
+    /// Figures of one function.
+    FunctionReport(FunctionStatus),
+    /// Figures of the device; ends a report.
+    DeviceReport(DeviceStatus),
+    /// Nothing is admitted, waits or runs.
+    Drained,
+}

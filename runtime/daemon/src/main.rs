@@ -1,0 +1,52 @@
+//! gpumuxd. One binary, two roles: the supervisor, which operators start, and the worker, which the
+//! supervisor starts for its device.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod config;
+mod link;
+mod options;
+mod supervisor;
+mod worker;
+
+use clap::Parser;
+use options::{Options, Role};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("GPUMUX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
+    let options = Options::parse();
+    let ended = match options.role {
+        Some(Role::Worker(worker)) => {
+            abort_on_panic();
+            worker::run(worker).map_err(|error| error.to_string())
+        }
+        None => supervisor::run(options.supervisor).map_err(|error| error.to_string()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            tracing::error!("{what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A bug in one thread of a worker ends the worker: the supervisor starts a new one, and no peer
+/// waits for half of a process.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}

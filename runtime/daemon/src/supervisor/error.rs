@@ -1,0 +1,51 @@
+//! Why the daemon does not start, or does not go on. Each is the host's fault and says what to do.
+
+use crate::config::ConfigError;
+use gpumux_wire::packet::PacketError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// See the file's head.
+#[derive(Debug, Error)]
+pub(crate) enum SupervisorError {
+    /// The configuration is wrong.
+    #[error("the configuration is wrong:\n{}", lines(.0))]
+    Config(Vec<ConfigError>),
+    /// Another daemon has the socket.
+    #[error("{} is served by another gpumuxd: stop that one, or give another --socket", .0.display())]
+    InUse(PathBuf),
+    /// A socket could not be made.
+    #[error("{}: {source}: is the folder there, and may this user write to it?", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The worker cannot serve.
+    #[error("the device's worker cannot serve: {0}")]
+    Unfit(String),
+    /// The worker's socket failed.
+    #[error("the worker's socket: {0}")]
+    Link(#[from] PacketError),
+    /// The kernel refused something.
+    #[error(transparent)]
+    Os(#[from] std::io::Error),
+    /// A part of the daemon ended by itself: a bug.
+    #[error("a part of the daemon ended by itself: {0}")]
+    Ended(String),
+}
+
+impl SupervisorError {
+    /// The worker's keeper ended, which it never does by itself.
+    pub(super) fn ended(how: Result<(), tokio::task::JoinError>) -> Self {
+        Self::Ended(match how {
+            Ok(()) => "the worker's keeper returned".to_owned(),
+            Err(error) => error.to_string(),
+        })
+    }
+}
+
+fn lines(errors: &[ConfigError]) -> String {
+    errors.iter().map(|error| format!("  {error}")).collect::<Vec<_>>().join("\n")
+}

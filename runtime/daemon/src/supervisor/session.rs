@@ -1,0 +1,208 @@
+//! Peers: accepting them, and one task for each.
+
+use super::SupervisorError;
+use super::packets::{Packets, watch};
+use super::place::Place;
+use super::registry::Registry;
+use super::worker::Worker;
+use gpumux_wire::control::{ChannelId, OpenRefusal, ToDaemon, ToPeer};
+use gpumux_wire::geometry::{ChannelSize, Geometry};
+use gpumux_wire::packet::PacketError;
+use gpumux_wire::signature::Signature;
+use gpumux_wire::{PROTOCOL_VERSION, memfd, wake};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// The socket that peers connect to.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: AsyncFd<OwnedFd>,
+    _place: Place,
+}
+
+impl Listener {
+    /// Listens at a path. Anybody whom the file system lets through may connect; what a peer may do
+    /// is decided later.
+    pub(super) fn bind(path: &Path) -> Result<Self, SupervisorError> {
+        let place = Place::claim(path)?;
+        let listening = || {
+            let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
+            socket.bind(&SockAddr::unix(place.path())?)?;
+            socket.set_nonblocking(true)?;
+            socket.listen(BACKLOG)?;
+            watch(OwnedFd::from(socket))
+        };
+        let socket = listening().map_err(|source| place.fail(source))?;
+        place.permit(0o666)?;
+        Ok(Self { socket, _place: place })
+    }
+
+    async fn accept(&self) -> std::io::Result<Socket> {
+        loop {
+            let mut ready = self.socket.readable().await?;
+            match ready.try_io(|socket| SockRef::from(socket.get_ref()).accept()) {
+                Ok(accepted) => return accepted.map(|(socket, _)| socket),
+                Err(_would_block) => (),
+            }
+        }
+    }
+}
+
+/// Accepts peers for as long as the daemon lives.
+pub(super) async fn accept(listener: Listener, registry: Arc<Registry>, worker: Worker) {
+    loop {
+        match listener.accept().await {
+            Ok(socket) => {
+                let session = serve(socket, Arc::clone(&registry), worker.clone());
+                tokio::spawn(session);
+            }
+            // Out of descriptors: those who are connected go on, and their leaving makes room.
+            Err(error) => {
+                warn!(%error, "a peer could not be accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// One peer's session.
+struct Session {
+    id: u64,
+    packets: Packets,
+    registry: Arc<Registry>,
+    worker: Worker,
+}
+
+async fn serve(socket: Socket, registry: Arc<Registry>, worker: Worker) {
+    let Ok(peer) = getsockopt(&socket, PeerCredentials) else { return };
+    if socket.set_nonblocking(true).is_err() {
+        return;
+    }
+    let Ok(packets) = Packets::new(OwnedFd::from(socket)) else { return };
+    let (tell, mut violations) = mpsc::unbounded_channel();
+    let Some(id) = registry.enter(peer.pid(), peer.uid(), tell) else {
+        let what = "there are as many sessions as this daemon serves: try again later".to_owned();
+        let _gone = packets.send(&ToPeer::Violation { what }, &[]).await;
+        return;
+    };
+    let session = Session { id, packets, registry: Arc::clone(&registry), worker: worker.clone() };
+    let ended = tokio::select! {
+        ended = session.converse() => ended,
+        Some(what) = violations.recv() => Err(what),
+    };
+    match ended {
+        Ok(()) => info!(session = id, pid = peer.pid(), "the peer left"),
+        Err(what) => {
+            warn!(session = id, pid = peer.pid(), %what, "the peer broke the protocol");
+            let _gone = session.packets.send(&ToPeer::Violation { what }, &[]).await;
+        }
+    }
+    // The socket closes before the worker lets its channels go, so that the shim, which sees its
+    // wake-up channel close, finds the cause.
+    drop(session);
+    for attachment in registry.leave(id) {
+        worker.detach(attachment);
+    }
+}
+
+impl Session {
+    /// Talks with the peer until it leaves.
+    ///
+    /// # Errors
+    /// What it did wrong.
+    async fn converse(&self) -> Result<(), String> {
+        let (hello, _) = match self.packets.receive(0).await {
+            Err(PacketError::Closed) => return Ok(()),
+            other => other.map_err(|error| error.to_string())?,
+        };
+        let ToDaemon::Hello { version } = hello else {
+            return Err("the first message of a session is a hello".to_owned());
+        };
+        let welcome = ToPeer::Welcome { version: PROTOCOL_VERSION };
+        if self.packets.send(&welcome, &[]).await.is_err() || version != PROTOCOL_VERSION {
+            return Ok(());
+        }
+        loop {
+            let (message, descriptors) = match self.packets.receive(1).await {
+                Ok(received) => received,
+                Err(PacketError::Closed) => return Ok(()),
+                Err(error) => return Err(error.to_string()),
+            };
+            match message {
+                ToDaemon::Hello { .. } => return Err("a session has one hello".to_owned()),
+                ToDaemon::Open { channel, function, size } => {
+                    let memory = descriptors.into_iter().next();
+                    if self.open(channel, function, size, memory).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                ToDaemon::Close { channel } => {
+                    if let Some(attachment) = self.registry.close(self.id, channel) {
+                        self.worker.detach(attachment);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        channel: ChannelId,
+        function: String,
+        size: ChannelSize,
+        memory: Option<OwnedFd>,
+    ) -> Result<(), PacketError> {
+        match self.try_open(channel, &function, size, memory).await {
+            Ok((signature, wake)) => {
+                let opened = ToPeer::Opened { channel, signature };
+                self.packets.send(&opened, &[wake.as_fd()]).await
+            }
+            Err(refusal) => {
+                info!(session = self.id, %refusal, "not opened");
+                self.packets.send(&ToPeer::NotOpened { channel, refusal }, &[]).await
+            }
+        }
+    }
+
+    async fn try_open(
+        &self,
+        channel: ChannelId,
+        function: &str,
+        size: ChannelSize,
+        memory: Option<OwnedFd>,
+    ) -> Result<(Signature, OwnedFd), OpenRefusal> {
+        let bad_memory = |what: String| OpenRefusal::BadMemory { what };
+        let geometry = Geometry::new(size)
+            .map_err(|error| OpenRefusal::OverLimit { what: error.to_string() })?;
+        let memory =
+            memory.ok_or_else(|| bad_memory("no memfd came with the message".to_owned()))?;
+        memfd::vet(&memory, &geometry).map_err(|error| bad_memory(error.to_string()))?;
+        let attachment = self.registry.open(self.id, channel, function, &geometry)?;
+        let attached = self.attach(attachment, function, size, memory).await;
+        attached.map_err(|why| {
+            self.registry.close(self.id, channel);
+            OpenRefusal::Unavailable { name: function.to_owned(), why }
+        })
+    }
+
+    async fn attach(
+        &self,
+        attachment: crate::link::Attachment,
+        function: &str,
+        size: ChannelSize,
+        memory: OwnedFd,
+    ) -> Result<(Signature, OwnedFd), String> {
+        let (ours, theirs) = wake::pair().map_err(|error| error.to_string())?;
+        let signature = self.worker.attach(attachment, function, size, memory, ours).await?;
+        Ok((signature, theirs))
+    }
+}

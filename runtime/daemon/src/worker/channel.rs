@@ -1,0 +1,154 @@
+//! One attached channel, as the dispatch thread sees it: which of its slots are open, and what its
+//! peer asks next.
+
+use crate::link::Attachment;
+use gpumux_core::{FunctionId, RequestId};
+use gpumux_wire::channel::WorkerSide;
+use gpumux_wire::record::{Entry, ResponseRecord, SubmissionKind};
+use gpumux_wire::request::{RawRequest, Violation};
+use gpumux_wire::wake;
+use std::os::fd::OwnedFd;
+
+/// A channel that a worker serves.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) attachment: Attachment,
+    pub(super) function: FunctionId,
+    pub(super) side: WorkerSide,
+    /// The worker's end of the wake-up channel.
+    pub(super) wake: OwnedFd,
+    /// The request that each slot holds open.
+    slots: Box<[Option<Held>]>,
+    /// Open slots.
+    open: u32,
+    pub(super) stage: Stage,
+    /// Something was published since its peer was last looked after.
+    unannounced: bool,
+}
+
+/// Where a channel is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its peer is heard and answered.
+    Serving,
+    /// Nothing is read from it nor answered any more; what it holds is still to be cancelled.
+    Leaving,
+    /// All is cancelled; what runs is awaited.
+    Emptying,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    generation: u32,
+    request: RequestId,
+}
+
+/// What a peer asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    /// To run what stands in a slot.
+    Submit {
+        /// The slot, which holds no open request.
+        slot: u32,
+        /// Which use of it this is.
+        generation: u32,
+    },
+    /// To leave an open request off.
+    Cancel(RequestId),
+    /// Something that came too late to matter.
+    Nothing,
+}
+
+impl Channel {
+    pub(super) fn new(
+        attachment: Attachment,
+        function: FunctionId,
+        side: WorkerSide,
+        wake: OwnedFd,
+    ) -> Self {
+        let slots = vec![None; side.geometry().slots() as usize].into_boxed_slice();
+        Self {
+            attachment,
+            function,
+            side,
+            wake,
+            slots,
+            open: 0,
+            stage: Stage::Serving,
+            unannounced: false,
+        }
+    }
+
+    /// Takes the next entry of the submission ring, if there is one.
+    pub(super) fn next(&mut self) -> Result<Option<Asked>, Violation> {
+        let Some(word) = self.side.submissions.pop()? else { return Ok(None) };
+        let Entry { slot, kind, generation } = Entry::decode(word, self.side.geometry().slots())?;
+        let held = self.slots[slot as usize];
+        match (kind, held) {
+            (SubmissionKind::Submit, Some(_)) => Err(Violation::SlotBusy { slot }),
+            (SubmissionKind::Submit, None) => Ok(Some(Asked::Submit { slot, generation })),
+            (SubmissionKind::Cancel, Some(held)) if held.generation == generation => {
+                Ok(Some(Asked::Cancel(held.request)))
+            }
+            // The request ended while its cancellation was on the way.
+            (SubmissionKind::Cancel, _) => Ok(Some(Asked::Nothing)),
+        }
+    }
+
+    /// Copies a submitted slot's record out, and sees that it is the use of the slot that was meant.
+    pub(super) fn read(&self, slot: u32, generation: u32) -> Result<RawRequest, Violation> {
+        let raw = self.side.read_request(slot);
+        let held = raw.generation();
+        if held != generation {
+            return Err(Violation::WrongGeneration { slot, held, claimed: generation });
+        }
+        Ok(raw)
+    }
+
+    /// Marks a slot as holding an open request.
+    pub(super) fn hold(&mut self, slot: u32, generation: u32, request: RequestId) {
+        self.slots[slot as usize] = Some(Held { generation, request });
+        self.open += 1;
+    }
+
+    /// Marks a slot as free. It is said before the answer, which lets the peer use the slot again.
+    pub(super) fn free(&mut self, slot: u32) {
+        if self.slots[slot as usize].take().is_some() {
+            self.open -= 1;
+        }
+    }
+
+    /// The request that a slot holds open.
+    pub(super) fn held(&self, slot: u32) -> Option<RequestId> {
+        self.slots.get(slot as usize)?.map(|held| held.request)
+    }
+
+    pub(super) fn slot_count(&self) -> u32 {
+        self.side.geometry().slots()
+    }
+
+    /// Whether nothing of it is open or to be cancelled: its memory is not needed any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.stage == Stage::Emptying && self.open == 0
+    }
+
+    /// Publishes an answer, unless nobody is there to read it.
+    pub(super) fn answer(&mut self, slot: u32, record: &ResponseRecord) -> Result<(), Violation> {
+        if self.stage != Stage::Serving {
+            return Ok(());
+        }
+        self.side.write_response(slot, record);
+        let kind = SubmissionKind::Submit;
+        let entry = Entry { slot, kind, generation: record.generation };
+        self.unannounced = true;
+        self.side.completions.push(entry.encode()).map_err(|_| Violation::CompletionRing)
+    }
+
+    /// Wakes the peer if answers were published and it sleeps.
+    pub(super) fn announce(&mut self) {
+        if std::mem::take(&mut self.unannounced) && self.side.completions.take_wake_duty() {
+            // A peer that is gone is the supervisor's to notice.
+            let _gone = wake::notify(&self.wake);
+        }
+    }
+}

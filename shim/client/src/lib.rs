@@ -1,0 +1,45 @@
+//! What a function container links.
+//!
+//! ```no_run
+//! use gpumux_shim::{ChannelSize, Outcome, Session, SubmitOptions};
+//!
+//! let session = Session::connect("/run/gpumux/gpumuxd.sock")?;
+//! let embed = session.open("embed", ChannelSize { slots: 64, arena_bytes: 8 << 20 })?;
+//! let tokens = [101i64, 7592, 102];
+//! let mut request = embed.request(3)?;
+//! request.input_mut::<i64>("input_ids")?.copy_from_slice(&tokens);
+//! request.input_mut::<i64>("attention_mask")?.fill(1);
+//! request.input_mut::<i64>("token_type_ids")?.fill(0);
+//! let reply = request.submit(SubmitOptions::default())?.wait()?;
+//! match reply.outcome() {
+//!     Outcome::Done => println!("{:?}", reply.output::<f32>("sentence_embedding")?),
+//!     other => println!("no result: {other:?}"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A request and its tensors live in memory that this process shares with the device's worker: they
+//! are written once, in place. Any number of requests may be in flight; handles may be used from
+//! any thread. Dropping a [`Pending`] cancels it. After `fork`, a child's handles answer `Forked`.
+
+mod channel;
+mod element;
+mod error;
+mod fork;
+mod function;
+mod pending;
+mod reply;
+mod request;
+mod session;
+
+pub use element::Element;
+pub use error::{ConnectError, OpenError, OutputError, SubmitError, WaitError};
+pub use function::Function;
+pub use gpumux_wire::control::OpenRefusal;
+pub use gpumux_wire::geometry::ChannelSize;
+pub use gpumux_wire::outcome::{Outcome, Reason, Refusal};
+pub use gpumux_wire::signature::{Dim, ElementType, Signature, TensorSpec};
+pub use pending::Pending;
+pub use reply::Reply;
+pub use request::{Request, SubmitOptions};
+pub use session::Session;

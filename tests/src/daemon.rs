@@ -1,0 +1,180 @@
+//! A gpumuxd of a test's own, in a folder of its own.
+
+use crate::binary;
+use gpumux_shim::Session;
+use gpumux_wire::status::Status;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use tempfile::TempDir;
+
+/// A running daemon. Dropping it kills it.
+#[derive(Debug)]
+pub struct Daemon {
+    folder: TempDir,
+    process: Child,
+}
+
+/// How a daemon is started.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// More arguments.
+    pub arguments: Vec<String>,
+    /// A socket for peers elsewhere than in the daemon's folder.
+    pub socket: Option<PathBuf>,
+}
+
+/// A model repository's text: (function's name, its function.toml).
+pub fn models(folder: &Path, functions: &[(&str, &str)]) {
+    for (name, text) in functions {
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder of our own");
+        std::fs::write(folder.join("function.toml"), text).expect("a folder of our own");
+    }
+}
+
+impl Daemon {
+    /// Starts a daemon that serves these functions, and waits until it says that it is ready.
+    pub fn start(functions: &[(&str, &str)]) -> Self {
+        Self::start_with(functions, &Options::default())
+    }
+
+    /// Starts a daemon with more arguments.
+    ///
+    /// # Panics
+    /// When it ends before it is ready.
+    pub fn start_with(functions: &[(&str, &str)], options: &Options) -> Self {
+        let folder = tempfile::tempdir().expect("room for a test's files");
+        models(&folder.path().join("models"), functions);
+        let told = folder.path().join("notify");
+        let notified = UnixDatagram::bind(&told).expect("a socket in our folder");
+        let process = command(folder.path(), options)
+            .env("NOTIFY_SOCKET", &told)
+            .spawn()
+            .expect("gpumuxd starts");
+        let mut daemon = Self { folder, process };
+        daemon.await_ready(&notified);
+        daemon
+    }
+
+    /// Runs a daemon that is expected to refuse to start, and returns what it wrote.
+    ///
+    /// # Panics
+    /// When it starts.
+    pub fn refuse(functions: &[(&str, &str)], options: &Options) -> String {
+        let folder = tempfile::tempdir().expect("room for a test's files");
+        models(&folder.path().join("models"), functions);
+        let output = command(folder.path(), options)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("gpumuxd starts");
+        assert!(!output.status.success(), "it was expected to refuse");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Waits for the daemon's word, or for its end.
+    fn await_ready(&mut self, notified: &UnixDatagram) {
+        let step = std::time::Duration::from_millis(200);
+        notified.set_read_timeout(Some(step)).expect("a span that is not zero");
+        let mut message = [0; 256];
+        loop {
+            match notified.recv(&mut message) {
+                Ok(bytes) if message[..bytes].starts_with(b"READY=1") => return,
+                Ok(_) | Err(_) => (),
+            }
+            if let Some(status) = self.process.try_wait().expect("it is our child") {
+                panic!("gpumuxd ended before it was ready: {status}");
+            }
+        }
+    }
+
+    /// The socket for peers.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("gpumuxd.sock")
+    }
+
+    /// The socket for operators.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.folder.path().join("admin.sock")
+    }
+
+    /// A session of this process.
+    pub fn connect(&self) -> Session {
+        Session::connect(self.socket()).expect("the daemon is ready")
+    }
+
+    /// The daemon's process.
+    pub fn pid(&self) -> Pid {
+        pid(&self.process)
+    }
+
+    /// What `gpumux status --json` says.
+    pub fn status(&self) -> Status {
+        let output = Command::new(binary("gpumux"))
+            .args(["status", "--json", "--admin-socket"])
+            .arg(self.admin_socket())
+            .output()
+            .expect("gpumux starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("the documented JSON")
+    }
+
+    /// Asks for the status until it is as described.
+    pub fn await_status(&self, described: impl Fn(&Status) -> bool) -> Status {
+        loop {
+            let status = self.status();
+            if described(&status) {
+                return status;
+            }
+        }
+    }
+
+    /// The worker's process.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn worker(&self) -> Pid {
+        let status = self.await_status(|status| status.devices[0].state == "ready");
+        let pid = status.devices[0].worker_pid.expect("a ready device has a worker");
+        Pid::from_raw(i32::try_from(pid).expect("a process id"))
+    }
+
+    /// Asks the daemon to stop.
+    pub fn terminate(&self) {
+        kill(self.pid(), Signal::SIGTERM).expect("it is our child");
+    }
+
+    /// Waits for the daemon's end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait().expect("it is our child")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // One that has ended already needs neither.
+        let _ended = self.process.kill();
+        let _ended = self.process.wait();
+    }
+}
+
+fn command(folder: &Path, options: &Options) -> Command {
+    let mut command = Command::new(binary("gpumuxd"));
+    let socket = options.socket.clone().unwrap_or_else(|| folder.join("gpumuxd.sock"));
+    command
+        .arg("--socket")
+        .arg(socket)
+        .arg("--admin-socket")
+        .arg(folder.join("admin.sock"))
+        .arg("--models")
+        .arg(folder.join("models"))
+        .args(&options.arguments);
+    command
+}
+
+/// A child's process id.
+pub(crate) fn pid(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("a process id"))
+}

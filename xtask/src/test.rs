@@ -1,0 +1,39 @@
+//! `cargo xtask test`: builds everything and runs every test, end to end ones included.
+
+use crate::failure::{self, Failure};
+use crate::workspace;
+use std::process::{Command, Stdio};
+
+/// Names the folder of binaries to the end-to-end tests.
+const BIN_DIR: &str = "GPUMUX_BIN_DIR";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Run only the tests whose name contains this
+    filter: Option<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let binaries = workspace::build()?;
+    let mut tests = workspace::cargo();
+    if has_nextest() {
+        tests.args(["nextest", "run", "--no-fail-fast"]);
+    } else {
+        tests.args(["test", "--no-fail-fast"]);
+    }
+    tests.args(["--release", "--workspace", "--all-targets"]).args(&arguments.filter);
+    failure::run(tests.env(BIN_DIR, &binaries), "pass the tests")?;
+    let mut examples = workspace::cargo();
+    examples.args(["test", "--release", "--workspace", "--doc"]);
+    failure::run(examples.env(BIN_DIR, &binaries), "pass the examples in the documentation")
+}
+
+/// Whether cargo-nextest is here: it runs test binaries side by side. Cargo's own runner will do.
+fn has_nextest() -> bool {
+    Command::new("cargo-nextest")
+        .args(["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
