@@ -94,7 +94,7 @@ fn every_file_is_tidy() {
         }
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(&text);
         let lines = code.lines().count();
-        if lines > FILE_LINES_MAX {
+        if lines > FILE_LINES_MAX && !path.contains("/tests/") {
             faults.push(format!("{path}: {lines} lines, and {FILE_LINES_MAX} are a lot"));
         }
         if path == THIS_FILE {
