@@ -2,6 +2,7 @@
 //!
 //! A chore is a file here with its arguments and a `run`; it adds one variant and one arm below.
 
+mod bench;
 mod cache;
 mod failure;
 mod kernels;
@@ -23,6 +24,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Build everything and measure this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
     Kernels(kernels::Arguments),
     /// Fetch the models that the tests and the demo serve
@@ -33,6 +37,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
+        Chore::Bench(bench) => bench::run(&bench),
         Chore::Kernels(arguments) => kernels::run(&arguments),
         Chore::Models => models::run(),
         Chore::Test(arguments) => test::run(&arguments),
