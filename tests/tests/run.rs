@@ -12,11 +12,11 @@ fn npy(folder: &TempDir, descr: &str, shape: &str, data: &[u8]) -> PathBuf {
     let header =
         format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}{:60}\n", "");
     let mut file = b"\x93NUMPY\x01\x00".to_vec();
-    file.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    file.extend(u16::try_from(header.len()).expect("a short header").to_le_bytes());
     file.extend(header.as_bytes());
     file.extend(data);
     let path = folder.path().join("data.npy");
-    std::fs::write(&path, file).unwrap();
+    std::fs::write(&path, file).expect("a folder of our own");
     path
 }
 
@@ -30,7 +30,7 @@ fn run(socket: &Path, arguments: &[&str]) -> (i32, String) {
         .output()
         .expect("gpumux starts");
     let wrote = [output.stdout, output.stderr].concat();
-    (output.status.code().expect("it was not killed"), String::from_utf8(wrote).unwrap())
+    (output.status.code().expect("it was not killed"), String::from_utf8(wrote).expect("text"))
 }
 
 #[test]

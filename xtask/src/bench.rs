@@ -20,9 +20,9 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     let binaries = workspace::build()?;
     match bench {
-        Bench::Path { arguments } => failure::run(
+        Bench::Path { arguments } => Err(failure::hand_over(
             Command::new(binaries.join("gpumux")).args(["bench", "path"]).args(arguments),
             "measure the path of one request",
-        ),
+        )),
     }
 }

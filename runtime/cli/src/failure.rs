@@ -55,6 +55,17 @@ pub(crate) enum Failure {
     /// No daemon of this command's own.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// A file of a model is not there.
+    #[error(
+        "{} is not there: run `cargo xtask models` and name the folder that it fills ({source})",
+        path.display()
+    )]
+    ModelAbsent {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// A process that this command started, or is one of, did not do its part.
     #[error("a process of this command failed: {0}")]
     Process(String),
@@ -138,6 +149,7 @@ impl Failure {
             | Self::Output(_)
             | Self::Unwritable { .. }
             | Self::Node(_)
+            | Self::ModelAbsent { .. }
             | Self::Process(_)
             | Self::Core { .. }
             | Self::Io(_) => 1,

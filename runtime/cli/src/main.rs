@@ -6,6 +6,7 @@ mod admin;
 mod bench;
 mod clock;
 mod cores;
+mod demo;
 mod failure;
 mod interrupt;
 mod node;
@@ -30,6 +31,8 @@ enum Command {
     /// Measures this machine
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Serves two models to two processes, and shows what they found
+    Demo(demo::Options),
     /// Submits one request, its tensors from and to .npy files
     Run(run::Options),
     /// Shows devices, functions and sessions at a glance
@@ -39,6 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Bench(bench) => bench::run(&bench),
+        Command::Demo(options) => demo::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Status(options) => status::run(&options),
     };

@@ -5,11 +5,12 @@
 //! alone, which then ends them in order.
 
 use crate::failure::Failure;
-use nix::sys::signal::{Signal, kill};
+use crate::interrupt::Interrupt;
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -67,6 +68,11 @@ impl Plot {
         Ok(Self { folder })
     }
 
+    /// The folder, for what else belongs to the command.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Adds a function; returns its folder.
     ///
     /// # Errors
@@ -82,7 +88,7 @@ impl Plot {
     ///
     /// # Errors
     /// [`NodeError`]: no binary, or no process.
-    pub(crate) fn start(self, arguments: &[String]) -> Result<Node, NodeError> {
+    pub(crate) fn start(self, arguments: &[OsString]) -> Result<Node, NodeError> {
         let folder = self.folder.path();
         let binary = beside("gpumuxd")?;
         let notify = folder.join("notify.sock");
@@ -151,17 +157,30 @@ impl Node {
         self.folder.path().join("gpumuxd.sock")
     }
 
-    /// Has the daemon finish and end, and removes its folder.
+    /// The socket for operators.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.folder.path().join("admin.sock")
+    }
+
+    /// Has the daemon finish and end, and removes its folder. One that takes too long, or whose end
+    /// somebody will not wait for, is killed.
     ///
     /// # Errors
     /// What the kernel says; the processes have ended all the same.
-    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+    pub(crate) async fn stop(mut self, interrupt: &mut Interrupt) -> Result<(), Failure> {
         // One that has ended already has no id.
-        if let Some(id) = self.process.id().and_then(|id| i32::try_from(id).ok()) {
-            let _ended = kill(Pid::from_raw(id), Signal::SIGTERM);
-        }
-        if timeout(STOP_LIMIT, self.process.wait()).await.is_err() {
-            self.process.kill().await?;
+        let group = self.process.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        if let Some(group) = group {
+            let _ended = kill(group, Signal::SIGTERM);
+            let in_time = tokio::select! {
+                ended = timeout(STOP_LIMIT, self.process.wait()) => ended.is_ok(),
+                () = interrupt.next() => false,
+            };
+            if !in_time {
+                // The worker is of the same group.
+                let _ended = killpg(group, Signal::SIGKILL);
+                self.process.wait().await?;
+            }
         }
         Ok(self.folder.close()?)
     }

@@ -132,7 +132,7 @@ async fn measure_all(options: &Options, cores: [Cores; 2]) -> Result<Vec<Row>, F
             measured = measure(options, cores, &mut node, &bar) => measured,
             () = interrupt.next() => Err(Failure::Interrupted),
         };
-        node.stop().await?;
+        node.stop(&mut interrupt).await?;
         rows.extend(measured?);
     }
     bar.finish_and_clear();
@@ -144,9 +144,9 @@ fn start(options: &Options, cores: Cores) -> Result<Node, Failure> {
     for function in &options.functions {
         plot.add(function.name(), &function.text())?;
     }
-    let mut arguments = vec![format!("--spin={}", options.spin)];
+    let mut arguments = vec![format!("--spin={}", options.spin).into()];
     if let Cores::Pinned { dispatch, .. } = cores {
-        arguments.push(format!("--dispatch-core={dispatch}"));
+        arguments.push(format!("--dispatch-core={dispatch}").into());
     }
     Ok(plot.start(&arguments)?)
 }
