@@ -108,6 +108,7 @@ fn functions(functions: &[FunctionStatus]) -> String {
         "PADDING",
         "P50",
         "P99",
+        "OBJECTIVE",
         "REFUSALS",
     ]);
     for function in functions {
@@ -130,6 +131,7 @@ fn functions(functions: &[FunctionStatus]) -> String {
             format!("{:.1} %", function.padding_share * 100.0),
             span(Duration::from_micros(function.latency_us.p50)),
             span(Duration::from_micros(function.latency_us.p99)),
+            function.objective.clone().unwrap_or_else(|| "-".to_owned()),
             refusals.join(", "),
         ]);
     }

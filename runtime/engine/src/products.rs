@@ -25,9 +25,9 @@ pub(crate) fn describe(it: &PlanProduct<u64>, at: &Addresses) -> Description {
         n: narrow(it.columns),
         k: narrow(it.depth),
         batches: narrow(it.batch),
-        a: matrix(&it.left),
-        b: matrix(&it.right),
-        c: matrix(&it.output),
+        a: matrix(&it.left, it.depth),
+        b: matrix(&it.right, it.columns),
+        c: matrix(&it.output, it.columns),
         alpha: 1.,
         beta: 0.,
         alignment: 1 << alignment.trailing_zeros(),
@@ -44,9 +44,10 @@ pub(crate) fn operands(it: &PlanProduct<u64>, at: &Addresses) -> Operands {
     }
 }
 
-/// A checked matrix: its rows or its columns lie side by side.
-fn matrix(it: &PlanMatrix<u64>) -> Matrix {
-    let transposed = it.column_stride != 1;
-    let row_stride = if transposed { it.column_stride } else { it.row_stride };
-    Matrix { row_stride: narrow(row_stride), batch_stride: it.batch_stride, transposed }
+/// A checked matrix of so many columns: its rows or its columns lie side by side. Where both strides
+/// are 1 there is one row or one column, and only the length of a row tells which.
+fn matrix(it: &PlanMatrix<u64>, columns: u64) -> Matrix {
+    let by_rows = it.column_stride == 1 && columns <= it.row_stride;
+    let row_stride = if by_rows { it.row_stride } else { it.column_stride };
+    Matrix { row_stride: narrow(row_stride), batch_stride: it.batch_stride, transposed: !by_rows }
 }

@@ -74,7 +74,7 @@ impl Machine {
         let device = Device::open(&driver, 0, DeviceOptions::default()).expect("the device opens");
         assert_eq!(device.info().products, ProductPath::CublasLt);
         let memory = device.reserve(512 << 20).unwrap();
-        let pinned = device.pinned_pool(1 << 20, 2).unwrap();
+        let pinned = device.pinned_pool(4 << 20, 2).unwrap();
         let lane = device.lane(&Wake::new().unwrap()).unwrap();
         Self { lane, pinned, memory, device }
     }
