@@ -68,11 +68,6 @@ impl Plot {
         Ok(Self { folder })
     }
 
-    /// The folder, for what else belongs to the command.
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Adds a function; returns its folder.
     ///
     /// # Errors
@@ -84,12 +79,19 @@ impl Plot {
         Ok(folder)
     }
 
-    /// Starts the daemon; it is ready when [`Node::ready`] says so.
+    /// Starts the daemon; it is ready when [`Node::ready`] says so. Imported models are kept in
+    /// `state`, or else go with the folder.
     ///
     /// # Errors
     /// [`NodeError`]: no binary, or no process.
-    pub(crate) fn start(self, arguments: &[OsString]) -> Result<Node, NodeError> {
+    pub(crate) fn start(
+        self,
+        arguments: &[OsString],
+        state: Option<&Path>,
+    ) -> Result<Node, NodeError> {
         let folder = self.folder.path();
+        let state = state.map_or_else(|| folder.join("state"), Path::to_owned);
+        std::fs::create_dir_all(&state)?;
         let binary = beside("gpumuxd")?;
         let notify = folder.join("notify.sock");
         let notified = UnixDatagram::bind(&notify)?;
@@ -101,6 +103,8 @@ impl Plot {
             .arg(folder.join("admin.sock"))
             .arg("--models")
             .arg(folder.join("models"))
+            .arg("--state")
+            .arg(state)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -33,12 +33,15 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
     /// The functions
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Function::Null])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Function::Null, Function::Echo])]
     functions: Vec<Function>,
     /// The core of the peers and the core of the thread that answers them, in the pinned rows; the
     /// first two of this process when absent
     #[arg(long, value_name = "PEERS,DISPATCH", value_delimiter = ',', num_args = 2)]
     cores: Option<Vec<usize>>,
+    /// The device: `emulated`, or `cuda` where there is a GPU
+    #[arg(long, default_value = "emulated")]
+    device: String,
     /// How long the daemon's dispatch thread and the ping-pong's answerer look for work before they
     /// sleep, at most
     #[arg(long, default_value = "20us")]
@@ -53,23 +56,29 @@ pub(crate) struct Options {
 enum Function {
     /// A plan without launches: ring, checks, scheduler, completion
     Null,
+    /// 1 KB to the device and back: staging, copy down, one kernel, copy up
+    Echo,
 }
 
 impl Function {
     fn name(self) -> &'static str {
         match self {
             Self::Null => "null",
+            Self::Echo => "echo",
         }
     }
 
     fn bytes(self) -> u32 {
         match self {
             Self::Null => 1,
+            Self::Echo => 1024,
         }
     }
 
+    /// Its function.toml.
     fn text(self) -> String {
-        format!("model = \"builtin:{}\"\nlength = {{ max = {} }}\n", self.name(), self.bytes())
+        let (name, bytes) = (self.name(), self.bytes());
+        format!("model = \"builtin:{name}\"\nlength = {{ max = {bytes} }}\nmax_batch = 32\n")
     }
 }
 
@@ -95,6 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let text = if options.json {
         let document = json!({
             "machine": machine.line(),
+            "device": options.device,
             "cores": { "peers": peers, "dispatch": dispatch },
             "measure": options.measure.to_string(),
             "spin": options.spin.to_string(),
@@ -144,11 +154,14 @@ fn start(options: &Options, cores: Cores) -> Result<Node, Failure> {
     for function in &options.functions {
         plot.add(function.name(), &function.text())?;
     }
-    let mut arguments = vec![format!("--spin={}", options.spin).into()];
+    let mut arguments = vec![
+        format!("--spin={}", options.spin).into(),
+        format!("--device={}", options.device).into(),
+    ];
     if let Cores::Pinned { dispatch, .. } = cores {
         arguments.push(format!("--dispatch-core={dispatch}").into());
     }
-    Ok(plot.start(&arguments)?)
+    Ok(plot.start(&arguments, None)?)
 }
 
 async fn measure(

@@ -94,11 +94,9 @@ fn start(options: &Options) -> Result<Node, Failure> {
         let folder = plot.add(function.name, function.text)?;
         std::os::unix::fs::symlink(model, folder.join("model.onnx"))?;
     }
-    let state = options.state.clone().unwrap_or_else(|| plot.path().join("state"));
-    std::fs::create_dir_all(&state)?;
-    let arguments = [format!("--device={}", options.device).into(), "--state".into(), state.into()];
+    let device = format!("--device={}", options.device);
     eprintln!("gpumuxd starts on the device `{}` and loads two models", options.device);
-    Ok(plot.start(&arguments)?)
+    Ok(plot.start(&[device.into()], options.state.as_deref())?)
 }
 
 /// A file of a model, wherever this process is started.
