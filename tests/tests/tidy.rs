@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("gpumux-emulator", &[]),
     ("gpumux-engine", &["gpumux-cuda", "gpumux-kernels", "gpumux-plan"]),
+    ("gpumux-examples", &["gpumux-shim"]),
     ("gpumux-import", &["gpumux-plan"]),
     ("gpumux-kernels", &[]),
     ("gpumux-plan", &[]),
@@ -136,7 +137,7 @@ fn orderings_are_paired_by_name() {
 
 /// Every Rust file of the tree, by its path from the root.
 fn sources(root: &Path) -> Vec<(String, String)> {
-    let rooms = ["ffi", "kernels", "runtime", "shim", "tests", "xtask"];
+    let rooms = ["examples", "ffi", "kernels", "runtime", "shim", "tests", "xtask"];
     let mut folders: Vec<PathBuf> = rooms.iter().map(|room| root.join(room)).collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {

@@ -1,6 +1,7 @@
 //! How a chore fails: which step, and why, in words for the person who ran it.
 
 use std::fmt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 
 /// A step that did not succeed.
@@ -39,6 +40,13 @@ impl<T, E: fmt::Display> Step<T> for Result<T, E> {
 pub(crate) fn run(command: &mut Command, step: &str) -> Result<(), Failure> {
     let status = command.status().step(|| format!("{step} (start {})", name(command)))?;
     check(status, command, step)
+}
+
+/// Becomes `command`, so that a Ctrl-C is its own affair and nobody above it is gone before it has
+/// cleaned up. Returns only when it could not be started.
+pub(crate) fn hand_over(command: &mut Command, step: &str) -> Failure {
+    let error = command.exec();
+    Failure::new(format!("{step} (start {})", name(command)), error)
 }
 
 /// Runs `command` and returns what it printed.

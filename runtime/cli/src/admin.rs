@@ -24,12 +24,25 @@ pub(crate) struct AdminSocket {
 }
 
 impl AdminSocket {
+    /// The admin socket at `path`.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Asks for the status document and waits for it.
+    ///
+    /// # Errors
+    /// As [`AdminSocket::ask`].
+    #[tokio::main(flavor = "current_thread")]
+    pub(crate) async fn status(&self) -> Result<Status, Failure> {
+        self.ask().await
+    }
+
     /// Asks for the status document.
     ///
     /// # Errors
     /// [`Failure`]: nobody there, or no such answer.
-    #[tokio::main(flavor = "current_thread")]
-    pub(crate) async fn status(&self) -> Result<Status, Failure> {
+    pub(crate) async fn ask(&self) -> Result<Status, Failure> {
         let absent = |source| Failure::DaemonAbsent { path: self.path.clone(), source };
         let stream = UnixStream::connect(&self.path).await.map_err(absent)?;
         let bad = |error: hyper::Error| Failure::BadAnswer(error.to_string());

@@ -3,7 +3,16 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bench;
+mod clock;
+mod cores;
+mod demo;
 mod failure;
+mod interrupt;
+mod node;
+mod npy;
+mod run;
+mod socket;
 mod status;
 
 use clap::{Parser, Subcommand};
@@ -19,19 +28,29 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measures this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Serves two models to two processes, and shows what they found
+    Demo(demo::Options),
+    /// Submits one request, its tensors from and to .npy files
+    Run(run::Options),
     /// Shows devices, functions and sessions at a glance
     Status(status::Options),
 }
 
 fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Demo(options) => demo::run(&options),
+        Command::Run(options) => run::run(&options),
         Command::Status(options) => status::run(&options),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("gpumux: {failure}");
-            ExitCode::FAILURE
+            failure.exit_code()
         }
     }
 }

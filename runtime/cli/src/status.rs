@@ -47,14 +47,15 @@ fn render(status: &Status) -> String {
     sections.join("\n\n")
 }
 
-fn table(header: &[&str]) -> Table {
+/// A table without rules.
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().copied());
     table
 }
 
 /// Numbers stand at the right.
-fn align(table: &mut Table, columns: std::ops::Range<usize>) {
+pub(crate) fn align(table: &mut Table, columns: std::ops::Range<usize>) {
     for column in columns {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -138,8 +139,9 @@ fn functions(functions: &[FunctionStatus]) -> String {
     rows.to_string()
 }
 
+/// Requests that were done in each batch, on average.
 #[expect(clippy::cast_precision_loss, reason = "a mean does not need all 64 bits")]
-fn mean_batch(function: &FunctionStatus) -> String {
+pub(crate) fn mean_batch(function: &FunctionStatus) -> String {
     match function.batches {
         0 => "-".to_owned(),
         batches => format!("{:.1}", function.outcomes.done as f64 / batches as f64),
@@ -174,7 +176,7 @@ fn uptime(seconds: u64) -> String {
 }
 
 /// A span in the unit that suits it.
-fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     let micros = span.as_micros();
     match micros {
         0 => "-".to_owned(),
