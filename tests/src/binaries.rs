@@ -17,3 +17,8 @@ pub fn binary(name: &str) -> PathBuf {
     assert!(path.exists(), "{} is missing: run `cargo xtask test`", path.display());
     path
 }
+
+/// A folder that the tests' daemons share, so that each model is imported once.
+pub fn shared_state() -> PathBuf {
+    binary("gpumuxd").with_file_name("gpumux-test-state")
+}

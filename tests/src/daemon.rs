@@ -5,6 +5,7 @@ use gpumux_shim::Session;
 use gpumux_wire::status::Status;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -22,16 +23,27 @@ pub struct Daemon {
 pub struct Options {
     /// More arguments.
     pub arguments: Vec<String>,
+    /// The device, if not the emulated one.
+    pub device: Option<String>,
+    /// Where imported models are kept, if not in the daemon's folder.
+    pub state: Option<PathBuf>,
+    /// Files that belong beside a function's file: (function's name, file).
+    pub beside: Vec<(String, PathBuf)>,
     /// A socket for peers elsewhere than in the daemon's folder.
     pub socket: Option<PathBuf>,
 }
 
-/// A model repository's text: (function's name, its function.toml).
-pub fn models(folder: &Path, functions: &[(&str, &str)]) {
+/// Writes a model repository: (function's name, its function.toml), and what belongs beside.
+fn repository(folder: &Path, functions: &[(&str, &str)], options: &Options) {
+    let models = folder.join("models");
     for (name, text) in functions {
-        let folder = folder.join(name);
+        let folder = models.join(name);
         std::fs::create_dir_all(&folder).expect("a folder of our own");
         std::fs::write(folder.join("function.toml"), text).expect("a folder of our own");
+    }
+    for (function, file) in &options.beside {
+        let name = file.file_name().expect("a file has a name");
+        symlink(file, models.join(function).join(name)).expect("a folder of our own");
     }
 }
 
@@ -47,7 +59,7 @@ impl Daemon {
     /// When it ends before it is ready.
     pub fn start_with(functions: &[(&str, &str)], options: &Options) -> Self {
         let folder = tempfile::tempdir().expect("room for a test's files");
-        models(&folder.path().join("models"), functions);
+        repository(folder.path(), functions, options);
         let told = folder.path().join("notify");
         let notified = UnixDatagram::bind(&told).expect("a socket in our folder");
         let process = command(folder.path(), options)
@@ -65,7 +77,7 @@ impl Daemon {
     /// When it starts.
     pub fn refuse(functions: &[(&str, &str)], options: &Options) -> String {
         let folder = tempfile::tempdir().expect("room for a test's files");
-        models(&folder.path().join("models"), functions);
+        repository(folder.path(), functions, options);
         let output = command(folder.path(), options)
             .stderr(Stdio::piped())
             .output()
@@ -141,6 +153,15 @@ impl Daemon {
         Pid::from_raw(i32::try_from(pid).expect("a process id"))
     }
 
+    /// Has requests reach the worker all at once: it is stopped while `submit` runs.
+    pub fn at_once<T>(&self, submit: impl FnOnce() -> T) -> T {
+        let worker = self.worker();
+        kill(worker, Signal::SIGSTOP).expect("the worker lives");
+        let submitted = submit();
+        kill(worker, Signal::SIGCONT).expect("the worker lives");
+        submitted
+    }
+
     /// Asks the daemon to stop.
     pub fn terminate(&self) {
         kill(self.pid(), Signal::SIGTERM).expect("it is our child");
@@ -170,6 +191,10 @@ fn command(folder: &Path, options: &Options) -> Command {
         .arg(folder.join("admin.sock"))
         .arg("--models")
         .arg(folder.join("models"))
+        .arg("--state")
+        .arg(options.state.clone().unwrap_or_else(|| folder.join("state")))
+        .arg("--device")
+        .arg(options.device.as_deref().unwrap_or("emulated"))
         .args(&options.arguments);
     command
 }

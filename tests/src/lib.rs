@@ -5,9 +5,10 @@
 
 mod binaries;
 mod daemon;
+pub mod golden;
 mod peer;
 pub mod raw;
 
-pub use binaries::{BIN_DIR, binary};
-pub use daemon::{Daemon, Options, models};
+pub use binaries::{BIN_DIR, binary, shared_state};
+pub use daemon::{Daemon, Options};
 pub use peer::Peer;

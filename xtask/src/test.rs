@@ -1,7 +1,8 @@
-//! `cargo xtask test`: builds everything and runs every test, end to end ones included.
+//! `cargo xtask test`: fetches the models, builds everything and runs every test, end to end ones
+//! included.
 
 use crate::failure::{self, Failure};
-use crate::workspace;
+use crate::{models, workspace};
 use std::process::{Command, Stdio};
 
 /// Names the folder of binaries to the end-to-end tests.
@@ -14,6 +15,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    models::run()?;
     let binaries = workspace::build()?;
     let mut tests = workspace::cargo();
     if has_nextest() {

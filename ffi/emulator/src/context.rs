@@ -64,7 +64,7 @@ impl Context {
     /// Ends a context: its work stops, and all that it owns is gone. Its number stays dead.
     pub(crate) fn destroy(&self) {
         self.destroyed.store(true, Ordering::Release);
-        self.stop.store(1, Ordering::Relaxed);
+        self.stop.store(1, Ordering::Release);
         // Gone already where two threads race to destroy it; the first does the rest as well.
         if CONTEXTS.remove(self.handle()).is_err() {
             return;
@@ -125,7 +125,8 @@ impl Context {
     /// A fault: from now on every call returns `code`.
     pub(crate) fn poison(&self, code: Code) {
         self.device.poison(code);
-        self.stop.store(1, Ordering::Relaxed);
+        // Release: whoever sees the stop sees the code.
+        self.stop.store(1, Ordering::Release);
     }
 
     /// Waits for all that was enqueued until now.

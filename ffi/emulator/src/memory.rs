@@ -22,6 +22,8 @@ pub(crate) struct Allocation {
     pub(crate) bytes: u64,
     /// The context that it belongs to.
     pub(crate) context: usize,
+    /// Managed memory: the program uses it by the same address, as it could all memory here.
+    pub(crate) managed: bool,
     /// A free in stream order was asked for: nobody may free it again.
     leaving: bool,
 }
@@ -90,7 +92,17 @@ impl Memory {
             return Err(Code::OUT_OF_MEMORY);
         }
         let start = self.window.base() + at * GRANULE_BYTES;
-        held.allocations.insert(start, Allocation { start, bytes, context, leaving: false });
+        let allocation = Allocation { start, bytes, context, managed: false, leaving: false };
+        held.allocations.insert(start, allocation);
+        Ok(start)
+    }
+
+    /// Allocates managed memory for a context.
+    pub(crate) fn allocate_managed(&self, bytes: u64, context: usize) -> Outcome<u64> {
+        let start = self.allocate(bytes, context)?;
+        if let Some(allocation) = self.held().allocations.get_mut(&start) {
+            allocation.managed = true;
+        }
         Ok(start)
     }
 

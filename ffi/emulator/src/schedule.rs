@@ -5,12 +5,13 @@
 //! work starts what waited for it. One lock for all streams of the process: it is held for moments
 //! only, and no engine or SM is ever waited for under it.
 
+use crate::block::Fault;
 use crate::clock::{self, Moment};
 use crate::code::{Code, Outcome};
 use crate::context::Context;
 use crate::fault;
 use crate::machine::Machine;
-use crate::sm::Grid;
+use crate::sm::{Grid, Owner};
 use crate::transfer::{Transfer, Until, Word};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -211,13 +212,13 @@ impl Schedule {
 
     /// News from an engine or the SMs: the oldest work of `stream` has ended.
     fn ended(&self, stream: StreamId, outcome: Outcome) {
-        if let Err(code) = outcome {
-            let context = self.state().queues.get(&stream).map(|queue| Arc::clone(&queue.context));
-            if let Some(context) = context {
-                context.poison(code);
-            }
-        }
         let mut state = self.state();
+        let Some(queue) = state.queues.get(&stream) else { return };
+        let context = Arc::clone(&queue.context);
+        // Before anything follows from the end of this work.
+        if let Err(code) = outcome {
+            context.poison(code);
+        }
         let mut ready = vec![stream];
         state.retire(stream, &mut ready);
         for stream in ready {
@@ -225,7 +226,7 @@ impl Schedule {
         }
         drop(state);
         self.moved.notify_all();
-        if outcome.is_err() {
+        if context.is_over() {
             self.drop_what_is_over();
         }
     }
@@ -391,8 +392,28 @@ impl State {
     }
 }
 
+/// A launch that the SMs have.
+struct Running {
+    stream: StreamId,
+    context: Arc<Context>,
+    over: Arc<AtomicBool>,
+}
+
+impl Owner for Running {
+    fn faulted(&self, fault: Fault) {
+        if let Some(code) = fault::code_of(fault) {
+            self.context.poison(code);
+        }
+    }
+
+    fn retired(&self) {
+        self.over.store(true, Ordering::Release);
+        SCHEDULE.ended(self.stream, Ok(()));
+    }
+}
+
 /// Hands a grid to the SMs, and a watch over its time to the engine that has an eye on such things.
-fn start_launch(id: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
+fn start_launch(stream: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
     let context = &queue.context;
     let device = context.device();
     let over = Arc::new(AtomicBool::new(false));
@@ -407,10 +428,6 @@ fn start_launch(id: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
             late || over.load(Ordering::Acquire)
         }));
     }
-    let retired = move |outcome: Result<(), _>| {
-        over.store(true, Ordering::Release);
-        let outcome = outcome.or_else(|fault| fault::code_of(fault).map_or(Ok(()), Err));
-        SCHEDULE.ended(id, outcome);
-    };
-    device.sms().submit(grid, &queue.sms, context.stop(), Box::new(retired));
+    let owner = Running { stream, context: Arc::clone(context), over };
+    device.sms().submit(grid, &queue.sms, context.stop(), Box::new(owner));
 }

@@ -3,7 +3,9 @@
 //! Blocks are placed over the SMs that a launch may use, round robin from the one that has least to
 //! do, when it is submitted; so `%smid` is true and a launch on two SMs never runs on a third. Each SM runs its launches in
 //! turns of a few blocks, and host threads take the SMs in turn, so that no launch starves another.
-//! It knows neither streams nor what a block computes.
+//! Blocks may spin for what a launch on another SM does; so where no turn ends for a while and SMs
+//! wait, one more host thread joins, up to one for each SM. It knows neither streams nor what a
+//! block computes.
 
 use crate::block::Fault;
 use crate::clock;
@@ -11,13 +13,15 @@ use crate::scratch::Scratch;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A turn of a launch on an SM ends after this many blocks,
 const TURN_BLOCKS_MAX: u64 = 32;
 /// or with the first block that ends after this long.
 const TURN_TIME: Duration = Duration::from_micros(50);
+/// Where SMs wait and no turn has ended for this long, one more host thread joins.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What a launch computes, block by block.
 pub(crate) trait Grid: Send + Sync {
@@ -39,6 +43,16 @@ pub(crate) trait Grid: Send + Sync {
     ) -> Result<(), Fault>;
 }
 
+/// Who submitted a grid, and is told what becomes of it.
+pub(crate) trait Owner: Send + Sync {
+    /// A block faulted. Its launch is to stop: the owner sets the `stop` that it submitted, once it
+    /// has noted why. May be called several times at once.
+    fn faulted(&self, fault: Fault);
+
+    /// The last block has ended or was dropped. Called once.
+    fn retired(&self);
+}
+
 /// A grid on its way over the SMs.
 struct Launch {
     grid: Box<dyn Grid>,
@@ -46,9 +60,7 @@ struct Launch {
     stride: u64,
     left: AtomicU64,
     stop: Arc<AtomicU32>,
-    fault: OnceLock<Fault>,
-    /// Called once, by the thread that ran the last block.
-    retired: Box<dyn Fn(Result<(), Fault>) + Send + Sync>,
+    owner: Box<dyn Owner>,
 }
 
 /// The blocks of a launch that one SM still has to run: `next`, `next + stride`, ...
@@ -75,12 +87,27 @@ struct State {
     sms: Vec<Sm>,
     /// SMs with work that no host thread has.
     line: VecDeque<u32>,
+    /// Host threads that wait for work, and all of them.
+    idle: u32,
+    threads: u32,
+    /// Turns that have ended, ever.
+    turns: u64,
+}
+
+impl State {
+    /// Whether more SMs wait than there are idle host threads. Only a submission makes it so: a
+    /// thread that takes an SM, or puts one back and takes the next, changes both sides alike.
+    fn is_pressed(&self) -> bool {
+        self.line.len() > self.idle as usize
+    }
 }
 
 /// The SMs of one device.
 pub(crate) struct SmPool {
     state: Mutex<State>,
     work: Condvar,
+    /// Told when more SMs wait than host threads are idle.
+    pressed: Condvar,
     count: u32,
 }
 
@@ -88,8 +115,8 @@ impl SmPool {
     /// `count` SMs, none of them running yet.
     pub(crate) fn new(count: u32) -> Self {
         let sms = (0..count).map(|_| Sm::default()).collect();
-        let state = State { sms, line: VecDeque::new() };
-        Self { state: Mutex::new(state), work: Condvar::new(), count }
+        let state = State { sms, line: VecDeque::new(), idle: 0, threads: 0, turns: 0 };
+        Self { state: Mutex::new(state), work: Condvar::new(), pressed: Condvar::new(), count }
     }
 
     /// How many SMs there are.
@@ -97,26 +124,37 @@ impl SmPool {
         self.count
     }
 
-    /// Starts the host threads. They sleep while there is nothing to run, and live as long as the
-    /// process.
+    /// Starts the host threads, and one that looks after them. They sleep while there is nothing to
+    /// run, and live as long as the process.
     pub(crate) fn start(self: &Arc<Self>, threads: u32) -> io::Result<()> {
-        for index in 0..threads {
-            let pool = Arc::clone(self);
-            std::thread::Builder::new()
-                .name(format!("gpumux-sm-{index}"))
-                .spawn(move || pool.serve())?;
+        for _ in 0..threads {
+            self.add_thread()?;
         }
+        let pool = Arc::clone(self);
+        std::thread::Builder::new()
+            .name("gpumux-sm-relief".to_owned())
+            .spawn(move || pool.relieve())?;
         Ok(())
     }
 
-    /// Runs `grid` on `sms` and calls `retired` when its last block has ended, unless setting
-    /// `stop` ended it early.
+    fn add_thread(self: &Arc<Self>) -> io::Result<()> {
+        let index = {
+            let mut state = self.state();
+            state.threads += 1;
+            state.threads
+        };
+        let pool = Arc::clone(self);
+        let thread = std::thread::Builder::new().name(format!("gpumux-sm-{index}"));
+        thread.spawn(move || pool.serve()).map(|_| ())
+    }
+
+    /// Runs `grid` on `sms`. Blocks that have not begun when `stop` becomes nonzero are dropped.
     pub(crate) fn submit(
         &self,
         grid: Box<dyn Grid>,
         sms: &[u32],
         stop: Arc<AtomicU32>,
-        retired: Box<dyn Fn(Result<(), Fault>) + Send + Sync>,
+        owner: Box<dyn Owner>,
     ) {
         let blocks = grid.blocks();
         let sms = &sms[..sms.len().min(grid.sms_max())];
@@ -126,8 +164,7 @@ impl SmPool {
             stride: sms.len() as u64,
             left: AtomicU64::new(blocks),
             stop,
-            fault: OnceLock::new(),
-            retired,
+            owner,
         });
         let mut guard = self.state();
         let state = &mut *guard;
@@ -142,8 +179,12 @@ impl SmPool {
                 state.line.push_back(*index);
             }
         }
+        let is_pressed = guard.is_pressed();
         drop(guard);
         self.work.notify_all();
+        if is_pressed {
+            self.pressed.notify_one();
+        }
     }
 
     fn serve(&self) {
@@ -152,7 +193,9 @@ impl SmPool {
         loop {
             // Pacing will decide here which SM may run next; now it is whoever waits longest.
             let Some(index) = state.line.pop_front() else {
+                state.idle += 1;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
                 continue;
             };
             let sm = &mut state.sms[index as usize];
@@ -163,6 +206,7 @@ impl SmPool {
             let ended = share.take_turn(index, &mut scratch);
 
             state = self.state();
+            state.turns += 1;
             let sm = &mut state.sms[index as usize];
             if share.next < launch.grid.blocks() {
                 sm.shares.push_back(share);
@@ -174,6 +218,27 @@ impl SmPool {
             drop(state);
             launch.count(ended);
             state = self.state();
+        }
+    }
+
+    /// Adds a host thread where all that there are have been in one turn for too long.
+    fn relieve(self: &Arc<Self>) {
+        let mut state = self.state();
+        loop {
+            if !state.is_pressed() || state.threads >= self.count {
+                state = self.pressed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let turns = state.turns;
+            let waited = self.pressed.wait_timeout(state, PATIENCE);
+            let (after, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            if waited.timed_out() && state.turns == turns && state.is_pressed() {
+                drop(state);
+                // Without one more thread things stay as they are; the next look tries again.
+                let _ = self.add_thread();
+                state = self.state();
+            }
         }
     }
 
@@ -191,16 +256,15 @@ impl Share {
         let mut ended = 0;
         while self.next < blocks && ended < TURN_BLOCKS_MAX && clock::now().since(start) < TURN_TIME
         {
-            if self.launch.stop.load(Ordering::Relaxed) != 0 {
+            // Acquire: whoever finds out here that it is to stop also finds out why.
+            if self.launch.stop.load(Ordering::Acquire) != 0 {
                 let rest = (blocks - self.next).div_ceil(self.launch.stride);
                 self.next = blocks;
                 return ended + rest;
             }
-            let outcome = self.launch.run(self.next, sm, scratch);
-            if let Err(fault) = outcome {
-                // Of several faults at once the first is the one that is reported.
-                let _ = self.launch.fault.set(fault);
-                self.launch.stop.store(1, Ordering::Relaxed);
+            match self.launch.run(self.next, sm, scratch) {
+                Ok(()) | Err(Fault::Stopped) => {}
+                Err(fault) => self.launch.owner.faulted(fault),
             }
             self.next = self.next.saturating_add(self.launch.stride);
             ended += 1;
@@ -219,7 +283,7 @@ impl Launch {
     fn count(&self, ended: u64) {
         // AcqRel: whoever takes the last sees the writes of every other block.
         if self.left.fetch_sub(ended, Ordering::AcqRel) == ended {
-            (self.retired)(self.fault.get().map_or(Ok(()), |fault| Err(*fault)));
+            self.owner.retired();
         }
     }
 }
@@ -227,7 +291,8 @@ impl Launch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::OnceLock;
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     struct Record<F>(u64, F);
 
@@ -246,6 +311,23 @@ mod tests {
         pool
     }
 
+    struct Sink {
+        fault: OnceLock<Fault>,
+        stop: Arc<AtomicU32>,
+        done: Sender<Result<(), Fault>>,
+    }
+
+    impl Owner for Sink {
+        fn faulted(&self, fault: Fault) {
+            let _ = self.fault.set(fault);
+            self.stop.store(1, Ordering::Release);
+        }
+        fn retired(&self) {
+            let outcome = self.fault.get().map_or(Ok(()), |fault| Err(*fault));
+            self.done.send(outcome).unwrap();
+        }
+    }
+
     fn submit(
         pool: &SmPool,
         blocks: u64,
@@ -253,8 +335,9 @@ mod tests {
         run: impl Fn(u64, u32) -> Result<(), Fault> + Send + Sync + 'static,
     ) -> Receiver<Result<(), Fault>> {
         let (done, wait) = channel();
-        let retired = Box::new(move |outcome| done.send(outcome).unwrap());
-        pool.submit(Box::new(Record(blocks, run)), sms, Arc::default(), retired);
+        let stop = Arc::<AtomicU32>::default();
+        let owner = Sink { fault: OnceLock::new(), stop: Arc::clone(&stop), done };
+        pool.submit(Box::new(Record(blocks, run)), sms, stop, Box::new(owner));
         wait
     }
 
@@ -290,17 +373,18 @@ mod tests {
         let release = Arc::new(AtomicU32::new(0));
         let gate = Arc::clone(&release);
         let long = submit(&pool, u64::MAX / 2, &[0], move |_, _| {
-            if gate.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(Fault::Stopped) }
+            if gate.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(Fault::Assert) }
         });
         let short = submit(&pool, 1, &[0], |_, _| Ok(()));
         assert_eq!(short.recv().unwrap(), Ok(()));
         release.store(1, Ordering::Relaxed);
-        assert_eq!(long.recv().unwrap(), Err(Fault::Stopped));
+        assert_eq!(long.recv().unwrap(), Err(Fault::Assert));
     }
 
     #[test]
-    fn small_launches_spread_over_idle_sms() {
-        let pool = pool(3, 3);
+    fn launches_that_wait_for_each_other_spread_over_sms_and_run_at_once() {
+        // Fewer threads than that takes: more must join.
+        let pool = pool(3, 1);
         let barrier = Arc::new(std::sync::Barrier::new(3));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let waits: Vec<_> = (0..3)
@@ -318,6 +402,17 @@ mod tests {
         let mut seen = seen.lock().unwrap().clone();
         seen.sort_unstable();
         assert_eq!(seen, [0, 1, 2]);
+    }
+
+    #[test]
+    fn blocks_of_one_launch_may_wait_for_each_other_on_different_sms() {
+        let pool = pool(4, 1);
+        let barrier = std::sync::Barrier::new(4);
+        let done = submit(&pool, 4, &[0, 1, 2, 3], move |_, _| {
+            barrier.wait();
+            Ok(())
+        });
+        assert_eq!(done.recv().unwrap(), Ok(()));
     }
 
     #[test]

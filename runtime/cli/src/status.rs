@@ -107,6 +107,7 @@ fn functions(functions: &[FunctionStatus]) -> String {
         "PADDING",
         "P50",
         "P99",
+        "OBJECTIVE",
         "REFUSALS",
     ]);
     for function in functions {
@@ -129,6 +130,7 @@ fn functions(functions: &[FunctionStatus]) -> String {
             format!("{:.1} %", function.padding_share * 100.0),
             span(Duration::from_micros(function.latency_us.p50)),
             span(Duration::from_micros(function.latency_us.p99)),
+            function.objective.clone().unwrap_or_else(|| "-".to_owned()),
             refusals.join(", "),
         ]);
     }

@@ -47,11 +47,11 @@ impl Buckets {
     /// # Panics
     /// When the length is above the function's last bucket: the caller checked it.
     pub(crate) fn of(&self, function: FunctionId, length: u32) -> BucketId {
-        let (start, end) = (self.starts[function.index()], self.starts[function.index() + 1]);
-        (start..end)
-            .map(BucketId)
-            .find(|bucket| length <= self.get(*bucket).length_max)
-            .expect("lengths above the function's limit are refused before they arrive")
+        let start = self.starts[function.index()];
+        let own = &self.table[start as usize..self.starts[function.index() + 1] as usize];
+        let place = own.partition_point(|bucket| bucket.length_max < length);
+        assert!(place < own.len(), "lengths above the limit are refused before they arrive");
+        BucketId(start + u32::try_from(place).expect("fewer than there are buckets"))
     }
 
     pub(crate) fn get(&self, bucket: BucketId) -> &Bucket {

@@ -13,6 +13,15 @@ use std::path::PathBuf;
 #[serde(transparent)]
 pub(crate) struct Attachment(pub(crate) u64);
 
+/// An imported model on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlanFiles {
+    /// The plan.
+    pub(crate) plan: PathBuf,
+    /// The weights.
+    pub(crate) weights: PathBuf,
+}
+
 /// From supervisor to worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -21,10 +30,10 @@ pub(crate) enum ToWorker {
     Load {
         /// Its name.
         name: String,
-        /// Its folder.
-        folder: PathBuf,
         /// Its file.
-        config: FunctionConfig,
+        config: Box<FunctionConfig>,
+        /// Its model's plan, where it is not built in.
+        plan: Option<PlanFiles>,
     },
     /// Every function was named: get ready.
     Start,
@@ -65,6 +74,8 @@ pub(crate) enum FromWorker {
     Unfit {
         /// Why, and what to do.
         what: String,
+        /// Whether this machine has no device of the kind that was asked for.
+        no_device: bool,
     },
     /// A channel is served.
     Attached {

@@ -26,9 +26,9 @@ fn main() -> ExitCode {
         .init();
     let options = Options::parse();
     let ended = match options.role {
-        Some(Role::Worker(worker)) => {
+        Some(Role::Worker { device, options }) => {
             abort_on_panic();
-            worker::run(worker).map_err(|error| error.to_string())
+            worker::run(device, options).map_err(|error| error.to_string())
         }
         None => supervisor::run(options.supervisor).map_err(|error| error.to_string()),
     };

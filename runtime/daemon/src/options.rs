@@ -1,6 +1,6 @@
 //! What the command line says, each with its variable in the environment.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// gpumuxd: shares a node's GPUs among inference functions.
@@ -18,7 +18,13 @@ pub(crate) struct Options {
 pub(crate) enum Role {
     /// The process that owns one device. Started by gpumuxd, not by hand.
     #[command(hide = true)]
-    Worker(WorkerOptions),
+    Worker {
+        /// What it opens
+        #[arg(value_enum)]
+        device: DeviceChoice,
+        #[command(flatten)]
+        options: WorkerOptions,
+    },
 }
 
 /// How the daemon is run.
@@ -39,8 +45,37 @@ pub(crate) struct SupervisorOptions {
     /// Most bytes of shared memory that one peer may have mapped
     #[arg(long, env = "GPUMUX_SESSION_MAPPED_BYTES_MAX", default_value_t = 1 << 30)]
     pub(crate) session_mapped_bytes_max: u64,
+    /// The device: a GPU, the emulated one, or a GPU where there is one and else the emulated one
+    #[arg(long, env = "GPUMUX_DEVICE", value_enum, default_value_t = DeviceRequest::Cuda)]
+    pub(crate) device: DeviceRequest,
+    /// Where imported models are kept between starts
+    #[arg(long, env = "GPUMUX_STATE", default_value = "/var/lib/gpumux")]
+    pub(crate) state: PathBuf,
+    /// The emulated driver; beside gpumuxd when absent
+    #[arg(long, env = "GPUMUX_EMULATOR")]
+    pub(crate) emulator: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
+}
+
+/// Which device is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceRequest {
+    /// A GPU, or nothing.
+    Cuda,
+    /// The device that a CPU emulates.
+    Emulated,
+    /// A GPU where the machine has one, and else the emulated device.
+    Auto,
+}
+
+/// Which device one worker opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceChoice {
+    /// A GPU.
+    Cuda,
+    /// The emulated device.
+    Emulated,
 }
 
 /// How a device is run.
@@ -60,9 +95,11 @@ pub(crate) struct WorkerOptions {
 
 impl WorkerOptions {
     /// As arguments of a worker.
-    pub(crate) fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self, device: DeviceChoice) -> Vec<String> {
+        let device = device.to_possible_value().expect("no choice is skipped");
         let mut arguments = vec![
             "worker".to_owned(),
+            device.get_name().to_owned(),
             format!("--policy={}", self.policy),
             format!("--spin={}", self.spin),
         ];

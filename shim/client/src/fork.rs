@@ -52,3 +52,29 @@ impl Drop for ForkMark {
         debug_assert!(unmapped.is_ok(), "a mark's page is mapped");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+
+    #[test]
+    fn a_child_knows_that_it_is_one_and_its_parent_that_it_is_not() {
+        let mark = ForkMark::new().unwrap();
+        assert!(!mark.forked());
+        // SAFETY: the child reads one byte and ends by a system call; it takes no lock that another
+        // thread of the parent may hold.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let code = if mark.forked() { 0 } else { 1 };
+                // SAFETY: it ends the process without running anything of the parent's.
+                unsafe { nix::libc::_exit(code) }
+            }
+            ForkResult::Parent { child } => {
+                assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+            }
+        }
+        assert!(!mark.forked());
+    }
+}

@@ -7,7 +7,7 @@ use crate::ring::Overrun;
 use crate::signature::{Dim, Signature, TensorSpec};
 use thiserror::Error;
 
-/// Bytes of the arena, inside it and aligned: only a check makes one.
+/// Bytes inside the arena: only a check makes one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     offset: u64,
@@ -23,6 +23,12 @@ impl Span {
     /// Its length in bytes.
     pub fn bytes(self) -> u64 {
         self.bytes
+    }
+
+    /// The `bytes` bytes that begin `start` bytes into it, if it has them.
+    pub fn part(self, start: u64, bytes: u64) -> Option<Self> {
+        let end = start.checked_add(bytes)?;
+        (end <= self.bytes).then_some(Self { offset: self.offset + start, bytes })
     }
 
     fn check(offset: u64, bytes: u64, arena_bytes: u64) -> Result<Self, Violation> {
@@ -279,6 +285,14 @@ mod tests {
         assert_eq!(request.budget_us(), None);
         assert_eq!(request.inputs().len(), 2);
         assert_eq!(request.outputs(), [Span { offset: 128, bytes: 128 }]);
+    }
+
+    #[test]
+    fn parts_of_a_span_stay_in_it() {
+        let span = Span { offset: 64, bytes: 100 };
+        assert_eq!(span.part(40, 60), Some(Span { offset: 104, bytes: 60 }));
+        assert_eq!(span.part(41, 60), None);
+        assert_eq!(span.part(u64::MAX, 2), None);
     }
 
     #[test]

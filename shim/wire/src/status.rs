@@ -66,6 +66,8 @@ pub struct FunctionStatus {
     pub name: String,
     /// Its model, as `function.toml` names it.
     pub model: String,
+    /// The latency that it is owed, as `function.toml` says it.
+    pub objective: Option<String>,
     /// What it takes and gives; absent until its worker has loaded it.
     pub signature: Option<Signature>,
     /// Open channels.

@@ -40,6 +40,7 @@ pub(crate) fn of(device: &Device, attribute: u32) -> Outcome<c_int> {
         76 => capability.1,
         78..=80 => 1, // stream priorities, L1 for global and local memory
         81 => shared_bytes_per_sm(capability),
+        83 | 89 => 1,                 // managed memory, also while kernels run
         85 => device.ordinal(),       // board group
         87 => 32,                     // single to double precision
         90 => 1,                      // compute preemption

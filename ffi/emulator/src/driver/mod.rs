@@ -12,6 +12,7 @@ mod fill;
 mod init;
 mod launch;
 pub(crate) mod limits;
+mod managed;
 mod memory;
 mod module;
 mod occupancy;

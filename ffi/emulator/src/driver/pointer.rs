@@ -18,6 +18,7 @@ struct Known {
     kind: c_uint,
     start: u64,
     bytes: u64,
+    managed: bool,
 }
 
 fn know(address: u64) -> Outcome<Option<Known>> {
@@ -29,6 +30,7 @@ fn know(address: u64) -> Outcome<Option<Known>> {
             kind: DEVICE_MEMORY,
             start: found.start,
             bytes: found.bytes,
+            managed: found.managed,
         }));
     }
     Ok(HOST.find(address).map(|found| Known {
@@ -37,6 +39,7 @@ fn know(address: u64) -> Outcome<Option<Known>> {
         kind: HOST_MEMORY,
         start: found.start,
         bytes: found.bytes,
+        managed: false,
     }))
 }
 
@@ -51,10 +54,11 @@ fn put(data: *mut c_void, attribute: c_uint, address: u64, known: Option<&Known>
         2 => Out::from(data.cast::<c_uint>()).put(known.map_or(0, |known| known.kind)),
         3 => Out::from(data.cast::<u64>()).put(known.map_or(0, |_| address)),
         4 => {
-            let is_host = known.is_some_and(|known| known.kind == HOST_MEMORY);
+            let is_host = known.is_some_and(|known| known.kind == HOST_MEMORY || known.managed);
             Out::from(data.cast::<u64>()).put(if is_host { address } else { 0 })
         }
-        6 | 8 | 10 => Out::from(data.cast::<bool>()).put(false),
+        6 | 10 => Out::from(data.cast::<bool>()).put(false),
+        8 => Out::from(data.cast::<bool>()).put(known.is_some_and(|known| known.managed)),
         7 => Out::from(data.cast::<u64>()).put(known.map_or(0, |known| known.start)),
         9 => {
             // The manual's answer for unknown addresses is -2, an ordinal that is none.

@@ -32,11 +32,12 @@ unsafe impl Stack for ThreadStack {
     }
 }
 
-/// Where a thread is.
+/// Where a thread is. What it waits for stands in its frame, and is read field by field: a copy of
+/// the whole would stall on the fields that the thread has just written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ready,
-    Waiting(Wait),
+    Waiting,
     Ended,
 }
 
@@ -71,7 +72,7 @@ impl<'a> Fiber<'a> {
     fn resume(&mut self) -> u32 {
         match self.routine.resume(()) {
             CoroutineResult::Yield(()) => {
-                self.state = State::Waiting(self.frame.wait.get());
+                self.state = State::Waiting;
                 DONE
             }
             CoroutineResult::Return(status) => {
@@ -79,6 +80,11 @@ impl<'a> Fiber<'a> {
                 status
             }
         }
+    }
+
+    /// What the thread waits for; nothing when it does not wait.
+    fn wait(&self) -> Wait {
+        if self.state == State::Waiting { self.frame.wait.get() } else { Wait::Nothing }
     }
 
     fn release(&mut self, answer: u64) {
@@ -173,17 +179,15 @@ impl Run<'_> {
             while fiber.state == State::Ready {
                 ran = true;
                 if fiber.resume() != DONE {
-                    return Err(self.block.fault.get().unwrap_or(Fault::Trap));
+                    return Err(self.block.recorded_fault());
                 }
-                match fiber.state {
-                    State::Ended => self.live -= 1,
-                    State::Waiting(Wait::Barrier(wait)) => {
-                        self.barriers.arrive(&wait);
-                        if wait.op == BarrierOp::Arrive {
-                            fiber.release(0);
-                        }
+                if fiber.state == State::Ended {
+                    self.live -= 1;
+                } else if let Wait::Barrier(wait) = fiber.frame.wait.get() {
+                    self.barriers.arrive(&wait);
+                    if wait.op == BarrierOp::Arrive {
+                        fiber.release(0);
                     }
-                    State::Waiting(_) | State::Ready => {}
                 }
             }
         }
@@ -195,18 +199,18 @@ impl Run<'_> {
         let range = self.lanes(warp);
         let mut met = false;
         for at in range.clone() {
-            let State::Waiting(Wait::Warp(first)) = self.fibers[at].state else { continue };
+            let Wait::Warp(first) = self.fibers[at].wait() else { continue };
             let mut brought: [Option<WarpWait>; LANES] = [None; LANES];
             let mut complete = true;
             for (lane, other) in range.clone().enumerate() {
-                match self.fibers[other].state {
-                    State::Waiting(Wait::Warp(wait))
-                        if wait.op == first.op && wait.members == first.members =>
-                    {
+                match self.fibers[other].wait() {
+                    Wait::Warp(wait) if wait.op == first.op && wait.members == first.members => {
                         brought[lane] = Some(wait);
                     }
-                    State::Ended => {}
-                    State::Waiting(_) | State::Ready => complete &= first.members >> lane & 1 == 0,
+                    _ => {
+                        let ended = self.fibers[other].state == State::Ended;
+                        complete &= ended || first.members >> lane & 1 == 0;
+                    }
                 }
             }
             if complete {
@@ -225,8 +229,8 @@ impl Run<'_> {
     /// When no lane of the warp can run, those at the same `activemask` are the active ones.
     fn meet_active(&mut self, warp: usize) -> bool {
         let range = self.lanes(warp);
-        let site_of = |fiber: &Fiber<'_>| match fiber.state {
-            State::Waiting(Wait::Active { site }) => Some(site),
+        let site_of = |fiber: &Fiber<'_>| match fiber.wait() {
+            Wait::Active { site } => Some(site),
             _ => None,
         };
         let Some(site) = range.clone().find_map(|at| site_of(&self.fibers[at])) else {
@@ -249,7 +253,7 @@ impl Run<'_> {
         while let Some(open) = self.barriers.take_complete(self.live) {
             opened = true;
             for fiber in &mut self.fibers {
-                if let State::Waiting(Wait::Barrier(wait)) = fiber.state
+                if let Wait::Barrier(wait) = fiber.wait()
                     && wait.id == open.id
                 {
                     fiber.release(open.answer(wait.op));
@@ -262,7 +266,7 @@ impl Run<'_> {
     fn end_turns(&mut self) -> bool {
         let mut ended = false;
         for fiber in &mut self.fibers {
-            if fiber.state == State::Waiting(Wait::Turn) {
+            if fiber.wait() == Wait::Turn {
                 fiber.release(0);
                 ended = true;
             }

@@ -62,6 +62,11 @@ impl BlockFrame {
         LEFT
     }
 
+    /// Why compiled code left.
+    pub(super) fn recorded_fault(&self) -> Fault {
+        self.fault.get().expect("code that leaves has recorded its fault")
+    }
+
     /// Whether the driver wants the kernel to end.
     pub(super) fn stopped(&self) -> bool {
         // SAFETY: `run_block` points `stop` at the block's flag, which outlives the run.

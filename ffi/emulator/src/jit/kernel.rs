@@ -95,7 +95,7 @@ impl Kernel {
         }
         match (self.entry)(&frame, &scratch.threads[0], 0, threads) {
             DONE => Ok(()),
-            _ => Err(frame.fault.get().unwrap_or(Fault::Trap)),
+            _ => Err(frame.recorded_fault()),
         }
     }
 
@@ -124,7 +124,7 @@ impl Kernel {
 
 /// How many bytes a kernel's frame takes, found by entering it without a thread to run: it stores its
 /// stack pointer and leaves.
-pub(super) fn measure_frame(entry: EntryFn) -> usize {
+pub(super) fn measure_frame(entry: EntryFn, code: &Code) -> usize {
     extern "C" fn allows_nothing(_: *const crate::block::MemoryView, _: u64, _: u64) -> u32 {
         0
     }
@@ -144,7 +144,8 @@ pub(super) fn measure_frame(entry: EntryFn) -> usize {
         shared: std::ptr::null_mut(),
         shared_bytes: 0,
         params: std::ptr::null(),
-        symbols: std::ptr::null(),
+        // Loads from the table may stand before the loop over threads, so it must be there.
+        symbols: code.symbols.as_ptr(),
         stop: &raw const stop,
         grid: [1; 3],
         threads: [1; 3],

@@ -25,8 +25,9 @@ mod warp;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::{CompileError, CompileErrorKind};
-pub(crate) use kernel::{Kernel, Param};
-pub(crate) use program::{Claim, Program, compile};
-pub(crate) use scratch::Scratch;
-pub(crate) use variable::Variable;
+pub(crate) use self::{
+    error::CompileErrorKind,
+    kernel::Kernel,
+    program::{Claim, Program, compile},
+    scratch::Scratch,
+};

@@ -174,7 +174,7 @@ fn kernel(
     }
     let product = |[x, y, z]: [u32; 3]| x.saturating_mul(y).saturating_mul(z);
     let max_threads = function.max_threads.map_or(BLOCK_THREADS_MAX, product);
-    let frame_bytes = measure_frame(entry);
+    let frame_bytes = measure_frame(entry, code);
     Kernel {
         name: function.name.to_owned(),
         params,

@@ -47,10 +47,9 @@ pub(super) struct BarrierWait {
     pub(super) predicate: bool,
 }
 
-/// What lanes of a warp do together.
+/// What lanes of a warp do together; the names are PTX's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-#[expect(missing_docs, reason = "the names are PTX's own")]
 pub(super) enum WarpOp {
     Sync,
     ShuffleUp,

@@ -125,9 +125,9 @@ mod tests {
     /// Checks value and predicate of each lane.
     fn check(brought: &[Option<WarpWait>; LANES], expected: impl Fn(u64) -> (u64, bool)) {
         let out = answers(brought);
-        for lane in 0..32 {
+        for (lane, found) in (0u64..).zip(out) {
             let (value, predicate) = expected(lane);
-            assert_eq!(out[lane as usize], value | u64::from(predicate) << 32, "lane {lane}");
+            assert_eq!(found, value | u64::from(predicate) << 32, "lane {lane}");
         }
     }
 

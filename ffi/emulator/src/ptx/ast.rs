@@ -47,9 +47,8 @@ pub(crate) enum Space {
     Param,
 }
 
-/// The types of registers, variables and instructions.
+/// The types of registers, variables and instructions, by PTX's own names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are PTX's own")]
 pub(crate) enum Type {
     Pred,
     B8,
@@ -117,11 +116,6 @@ impl Type {
     /// Whether it is a signed integer.
     pub(crate) fn is_signed(self) -> bool {
         matches!(self, Type::S8 | Type::S16 | Type::S32 | Type::S64)
-    }
-
-    /// Whether it is a signed or unsigned integer (bits are neither).
-    pub(crate) fn is_integer(self) -> bool {
-        self.is_signed() || matches!(self, Type::U8 | Type::U16 | Type::U32 | Type::U64)
     }
 
     /// Whether it is bits without a meaning.

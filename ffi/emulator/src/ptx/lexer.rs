@@ -85,7 +85,7 @@ impl<'t> Lexer<'t> {
         let line = self.line;
         let kind = match self.peek(0) {
             _ if self.at >= self.text.len() => TokenKind::End,
-            b'.' if begins_word(self.peek(1)) => self.dotted(),
+            b'.' if continues_word(self.peek(1)) => self.dotted(),
             b'"' => self.quoted()?,
             byte if byte.is_ascii_digit() => self.number()?,
             byte if begins_word(byte) => {

@@ -6,7 +6,7 @@ mod lexer;
 mod parser;
 
 pub(crate) use ast::{
-    Function, Guard, Header, Initial, Instruction, Module, Operand, Space, Statement, Target, Type,
+    Function, Guard, Header, Initial, Instruction, Module, Operand, Space, Statement, Type,
     Variable,
 };
 pub(crate) use parser::{header, parse};

@@ -1,5 +1,6 @@
 //! `function.toml`: a model and its service.
 
+use super::objective::Objective;
 use super::span::Span;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +28,34 @@ pub(crate) struct FunctionConfig {
     /// Most requests that wait.
     #[serde(default = "default_queue")]
     pub(crate) queue: u32,
+    /// What the function is owed.
+    #[serde(default)]
+    pub(crate) service: Service,
+}
+
+/// What a function is owed. It is checked and shown; the policies that schedule by it say so, and
+/// `fifo` is none of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Service {
+    /// A quantile of the latency and its bound, as `p99 < 50ms`.
+    pub(crate) objective: Option<Objective>,
+    /// Who goes first where not all can.
+    #[serde(default)]
+    pub(crate) priority: Priority,
+}
+
+/// Who goes first where not all can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Priority {
+    /// After the others.
+    Low,
+    /// Like most.
+    #[default]
+    Normal,
+    /// Before the others.
+    High,
 }
 
 /// What computes a function.

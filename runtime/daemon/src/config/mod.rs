@@ -3,9 +3,10 @@
 
 mod error;
 mod function;
+mod objective;
 mod repository;
 mod span;
 
 pub(crate) use error::{ConfigError, nearest};
-pub(crate) use function::{FunctionConfig, Model};
+pub(crate) use function::{FunctionConfig, Model, Padding};
 pub(crate) use repository::{Function, load};

@@ -85,9 +85,11 @@ mod tests {
             "model = \"model.onnx\"\noutputs = [\"sentence_embedding\"]\n\
              length = { axis = \"seq\", max = 512 }\n\
              pad = { fill = { input_ids = 0 }, mask = \"attention_mask\" }\n\
-             max_batch = 32\nmax_wait = \"2ms\"\nqueue = 1024\n",
+             max_batch = 32\nmax_wait = \"2ms\"\nqueue = 1024\n\
+             [service]\nobjective = \"p99 < 50ms\"\npriority = \"normal\"\n",
         )
         .unwrap();
+        assert_eq!(config.service.objective.unwrap().to_string(), "p99 < 50ms");
         assert_eq!(config.model, Model::Onnx("model.onnx".into()));
         assert!(matches!(config.pad, Padding::Fill(_)));
         let packed = check("model = \"m.onnx\"\nlength = { max = 8 }\npad = \"packed\"").unwrap();
@@ -108,6 +110,8 @@ mod tests {
             ("model = \"m.onnx\"\npad = \"packed\"\n", "has no `length`"),
             ("max_batch = 1\n", "missing field `model`"),
             ("model = \n", "1: "),
+            ("model = \"m.onnx\"\n[service]\nobjective = \"fast\"\n", "3: `fast` is no objective"),
+            ("model = \"m.onnx\"\n[service]\npriority = \"hihg\"\n", "did you mean `high`?"),
         ];
         for (text, expected) in cases {
             let error = check(text).unwrap_err();

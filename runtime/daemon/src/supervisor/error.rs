@@ -1,5 +1,6 @@
 //! Why the daemon does not start, or does not go on. Each is the host's fault and says what to do.
 
+use super::import::ImportError;
 use crate::config::ConfigError;
 use gpumux_wire::packet::PacketError;
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ pub(crate) enum SupervisorError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A model cannot be served.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The worker cannot serve.
     #[error("the device's worker cannot serve: {0}")]
     Unfit(String),

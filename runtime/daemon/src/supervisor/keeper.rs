@@ -1,12 +1,12 @@
 //! The task that keeps a worker process alive and carries messages to and from it.
 
-use super::SupervisorError;
+use super::emulated;
 use super::packets::Packets;
 use super::registry::Registry;
 use super::worker::{Question, Report};
-use crate::config::Function;
+use super::{Served, SupervisorError};
 use crate::link::{Attachment, FromWorker, ToWorker};
-use crate::options::WorkerOptions;
+use crate::options::{DeviceChoice, DeviceRequest, SupervisorOptions};
 use gpumux_wire::packet::PacketError;
 use gpumux_wire::signature::Signature;
 use gpumux_wire::status::{DeviceStatus, FunctionStatus, OutcomeCounts, Quantiles};
@@ -30,9 +30,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Keeper {
     program: PathBuf,
-    options: WorkerOptions,
-    functions: Vec<Function>,
+    options: SupervisorOptions,
+    functions: Vec<Served>,
     registry: Arc<Registry>,
+    /// What the next worker opens.
+    device: DeviceChoice,
     deaths: u32,
     back_off: Duration,
     /// Those who wait for the first worker.
@@ -54,8 +56,8 @@ struct Running {
     /// Functions of the report that is arriving.
     reported: Vec<FunctionStatus>,
     drains: Vec<oneshot::Sender<()>>,
-    /// What it said when it could not go on.
-    unfit: Option<String>,
+    /// What it said when it could not go on, and whether for want of a device.
+    unfit: Option<(String, bool)>,
 }
 
 #[derive(Debug)]
@@ -69,20 +71,26 @@ struct Attaching {
 enum Ended {
     /// It died, or its socket did.
     Died(String),
+    /// The machine has no device of the kind that it was to open.
+    NoDevice(String),
     /// The supervisor has no more use for it.
     Stopped(Option<oneshot::Sender<()>>),
 }
 
 impl Keeper {
     pub(super) fn new(
-        options: WorkerOptions,
-        functions: Vec<Function>,
+        options: SupervisorOptions,
+        functions: Vec<Served>,
         registry: Arc<Registry>,
     ) -> Result<Self, SupervisorError> {
         let program = std::env::current_exe()?;
         let (back_off, _) = BACK_OFF;
+        let device = match options.device {
+            DeviceRequest::Emulated => DeviceChoice::Emulated,
+            DeviceRequest::Cuda | DeviceRequest::Auto => DeviceChoice::Cuda,
+        };
         let (deaths, awaiting) = (0, Vec::new());
-        Ok(Self { program, options, functions, registry, deaths, back_off, awaiting })
+        Ok(Self { program, options, functions, registry, device, deaths, back_off, awaiting })
     }
 
     /// Keeps a worker alive until it is told to stop.
@@ -103,7 +111,11 @@ impl Keeper {
                     }
                     return;
                 }
-                Ended::Died(why) => {
+                Ended::NoDevice(why) if self.falls_back() => {
+                    warn!(%why, "no GPU here: the device is emulated, as `--device auto` asks for");
+                    self.device = DeviceChoice::Emulated;
+                }
+                Ended::NoDevice(why) | Ended::Died(why) => {
                     self.deaths += 1;
                     warn!(deaths = self.deaths, %why, "the worker died");
                     for waiting in self.awaiting.drain(..) {
@@ -117,20 +129,35 @@ impl Keeper {
         }
     }
 
+    fn falls_back(&self) -> bool {
+        self.options.device == DeviceRequest::Auto && self.device == DeviceChoice::Cuda
+    }
+
     fn spawn(&self) -> std::io::Result<Running> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         // The worker's end blocks, ours does not: a flag of the open file that only ours carries.
         let nonblocking = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&ours, nonblocking)?;
-        let child = Command::new(&self.program)
-            .args(self.options.arguments())
+        let mut command = Command::new(&self.program);
+        command
+            .args(self.options.worker.arguments(self.device))
+            // The driver reads both when it is initialised: no kernel is loaded lazily between
+            // requests, and streams do not wait for each other's hardware queues.
+            .env("CUDA_MODULE_LOADING", "EAGER")
+            .env("CUDA_DEVICE_MAX_CONNECTIONS", "32")
             .stdin(Stdio::from(theirs))
-            .kill_on_drop(true)
-            .spawn()?;
-        let load = |function: &Function| {
-            let Function { name, folder, config } = function.clone();
-            (ToWorker::Load { name, folder, config }, Vec::new())
+            .kill_on_drop(true);
+        if self.device == DeviceChoice::Emulated {
+            let library = self.options.emulator.as_deref();
+            let path = emulated::loader_path(&self.options.state, library)?;
+            command.env("LD_LIBRARY_PATH", path);
+        }
+        let child = command.spawn()?;
+        let load = |served: &Served| {
+            let name = served.function.name.clone();
+            let config = Box::new(served.function.config.clone());
+            (ToWorker::Load { name, config, plan: served.plan.clone() }, Vec::new())
         };
         let mut outbox: VecDeque<_> = self.functions.iter().map(load).collect();
         outbox.push_back((ToWorker::Start, Vec::new()));
@@ -194,7 +221,7 @@ impl Keeper {
                     let _gone = waiting.send(Ok(()));
                 }
             }
-            FromWorker::Unfit { what } => worker.unfit = Some(what),
+            FromWorker::Unfit { what, no_device } => worker.unfit = Some((what, no_device)),
             FromWorker::Attached { attachment } => {
                 if let Some(Attaching { function, answer }) = worker.attaching.remove(&attachment) {
                     let signature = worker.signatures.get(&function).cloned();
@@ -259,9 +286,10 @@ impl Keeper {
     }
 
     fn report_without_worker(&self, state: &str, pid: Option<u32>) -> Report {
-        let function = |function: &Function| FunctionStatus {
-            name: function.name.clone(),
-            model: function.config.model.clone().into(),
+        let function = |served: &Served| FunctionStatus {
+            name: served.function.name.clone(),
+            model: served.function.config.model.clone().into(),
+            objective: served.function.config.service.objective.map(String::from),
             signature: None,
             channels: 0,
             queued: 0,
@@ -311,7 +339,11 @@ impl Running {
     }
 
     fn died(&mut self, error: &PacketError) -> Ended {
-        Ended::Died(self.unfit.take().unwrap_or_else(|| error.to_string()))
+        match self.unfit.take() {
+            Some((what, true)) => Ended::NoDevice(what),
+            Some((what, false)) => Ended::Died(what),
+            None => Ended::Died(error.to_string()),
+        }
     }
 }
 

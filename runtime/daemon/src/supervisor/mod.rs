@@ -2,7 +2,9 @@
 //! device and never sees a request; it makes the connections over which requests flow.
 
 mod admin;
+mod emulated;
 mod error;
+mod import;
 mod keeper;
 mod packets;
 mod place;
@@ -12,12 +14,13 @@ mod worker;
 
 pub(crate) use error::SupervisorError;
 
-use crate::config;
+use crate::config::{self, Function};
+use crate::link::PlanFiles;
 use crate::options::SupervisorOptions;
 use registry::Registry;
 use sd_notify::NotifyState;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use worker::Worker;
 
@@ -28,20 +31,28 @@ use worker::Worker;
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(options: SupervisorOptions) -> Result<(), SupervisorError> {
     let functions = config::load(&options.models).map_err(SupervisorError::Config)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = Stop::listen()?;
     let peers = session::Listener::bind(&options.socket)?;
     let admin = admin::AdminListener::bind(&options.admin_socket)?;
     let registry = Arc::new(Registry::new(&functions, &options));
-    let (worker, mut running) = Worker::start(&options.worker, functions, &registry)?;
-    worker.ready().await?;
+    let served = tokio::select! {
+        served = plan(functions, &options) => served?,
+        () = stop.asked() => return Ok(()),
+    };
+    let (worker, mut running) = Worker::start(&options, served, &registry)?;
+    tokio::select! {
+        ready = worker.ready() => ready?,
+        () = stop.asked() => {
+            worker.stop().await;
+            return Ok(());
+        }
+    }
     let admin = tokio::spawn(admin::serve(admin, Arc::clone(&registry), worker.clone()));
     let accept = tokio::spawn(session::accept(peers, Arc::clone(&registry), worker.clone()));
     info!(socket = %options.socket.display(), "ready");
     notify(&NotifyState::Ready);
     tokio::select! {
-        _ = terminate.recv() => (),
-        _ = interrupt.recv() => (),
+        () = stop.asked() => (),
         ended = &mut running => return Err(SupervisorError::ended(ended)),
     }
     info!("draining: nothing new is admitted; a second signal ends at once");
@@ -49,13 +60,53 @@ pub(crate) async fn run(options: SupervisorOptions) -> Result<(), SupervisorErro
     registry.drain();
     tokio::select! {
         () = worker.drain() => info!("drained"),
-        _ = terminate.recv() => info!("ended without draining"),
-        _ = interrupt.recv() => info!("ended without draining"),
+        () = stop.asked() => info!("ended without draining"),
     }
     accept.abort();
     admin.abort();
     worker.stop().await;
     Ok(())
+}
+
+/// The signals by which the daemon is asked to stop.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next of them.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+/// A function and what its worker is to load.
+#[derive(Clone, Debug)]
+struct Served {
+    function: Function,
+    plan: Option<PlanFiles>,
+}
+
+/// Makes the plans that are not there yet.
+async fn plan(
+    functions: Vec<Function>,
+    options: &SupervisorOptions,
+) -> Result<Vec<Served>, SupervisorError> {
+    let mut served = Vec::new();
+    for function in functions {
+        let plan = import::plan_of(&function, options).await?;
+        served.push(Served { function, plan });
+    }
+    Ok(served)
 }
 
 /// Tells the service manager, where one started us.

@@ -3,13 +3,12 @@
 //! `Worker` is a handle that tasks share; the *keeper* is the task behind it. It starts the process,
 //! carries questions to it and answers back, and starts the next one when it dies.
 
-use super::SupervisorError;
 use super::keeper::{Keeper, absent_device};
 use super::registry::Registry;
+use super::{Served, SupervisorError};
 use crate::clock::Clock;
-use crate::config::Function;
 use crate::link::Attachment;
-use crate::options::WorkerOptions;
+use crate::options::SupervisorOptions;
 use gpumux_core::MonoTime;
 use gpumux_wire::geometry::ChannelSize;
 use gpumux_wire::signature::Signature;
@@ -63,8 +62,8 @@ pub(super) struct Worker {
 impl Worker {
     /// Starts the keeper, which starts the process.
     pub(super) fn start(
-        options: &WorkerOptions,
-        functions: Vec<Function>,
+        options: &SupervisorOptions,
+        functions: Vec<Served>,
         registry: &Arc<Registry>,
     ) -> Result<(Self, JoinHandle<()>), SupervisorError> {
         let (questions, inbox) = mpsc::unbounded_channel();

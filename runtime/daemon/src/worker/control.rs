@@ -2,13 +2,13 @@
 
 use super::channel::Channel;
 use super::commands::{Command, News, Queue};
-use super::counters::Counters;
-use super::dispatch::{CHANNELS_MAX, Dispatch, Setup};
-use super::function::Function;
+use super::dispatch::CHANNELS_MAX;
+use super::loading::Named;
+use super::startup::{self, DispatchError, Ready, Setup};
 use crate::clock::Clock;
 use crate::link::{Attachment, FromWorker, ToWorker};
-use crate::options::WorkerOptions;
-use gpumux_core::{FunctionId, Limits, policy};
+use crate::options::{DeviceChoice, WorkerOptions};
+use gpumux_core::{FunctionId, Limits};
 use gpumux_wire::channel::{Mapping, WorkerSide};
 use gpumux_wire::geometry::{ChannelSize, Geometry};
 use gpumux_wire::packet::{self, PacketError};
@@ -17,7 +17,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use thiserror::Error;
 
@@ -42,77 +43,97 @@ pub(crate) enum WorkerError {
     /// It was started by hand.
     #[error("a worker is started by gpumuxd, with its socket as standard input")]
     NotSpawned,
-    /// A function could not be loaded, or there is no device for it.
-    #[error("{0}")]
-    Unfit(String),
     /// The supervisor said something out of turn.
     #[error("the supervisor said {0} out of turn")]
     OutOfTurn(&'static str),
-    /// The dispatch thread ended by itself.
-    #[error("the dispatch thread ended: {0}")]
-    Dispatch(String),
+    /// The dispatch thread could not be started.
+    #[error("the dispatch thread could not be started: {0}")]
+    Spawn(String),
+    /// The dispatch thread could not load or go on.
+    #[error(transparent)]
+    Dispatch(#[from] DispatchError),
+    /// The dispatch thread ended where it should not.
+    #[error("the dispatch thread ended by itself")]
+    Ended,
+}
+
+impl WorkerError {
+    fn is_absence_of_device(&self) -> bool {
+        matches!(self, Self::Dispatch(DispatchError::NoGpu(error)) if error.is_absence())
+    }
+}
+
+/// How a dispatch thread ended that did not get ready.
+fn join(dispatch: JoinHandle<Result<(), DispatchError>>) -> WorkerError {
+    match dispatch.join() {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) | Err(_) => WorkerError::Ended,
+    }
 }
 
 /// Runs a worker until the supervisor closes its socket.
 ///
 /// # Errors
 /// [`WorkerError`]: the supervisor was told, where it still could be.
-pub(crate) fn run(options: WorkerOptions) -> Result<(), WorkerError> {
+pub(crate) fn run(device: DeviceChoice, options: WorkerOptions) -> Result<(), WorkerError> {
     let socket =
         std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| WorkerError::NotSpawned)?;
-    let outcome = Worker::start(&socket, options).and_then(Worker::serve);
+    let outcome = Worker::start(&socket, device, options).and_then(Worker::serve);
     if let Err(error) = &outcome {
-        let what = error.to_string();
-        let _told = packet::send(&socket, &FromWorker::Unfit { what }, &[]);
+        let (what, no_device) = (error.to_string(), error.is_absence_of_device());
+        let _told = packet::send(&socket, &FromWorker::Unfit { what, no_device }, &[]);
     }
     outcome
 }
 
 struct Worker<'a> {
     socket: &'a OwnedFd,
-    functions: Arc<[Function]>,
-    counters: Arc<Counters>,
+    ready: Ready,
     commands: Arc<Queue<Command>>,
     news: Arc<Queue<News>>,
-    dispatch: JoinHandle<Result<(), Errno>>,
+    dispatch: JoinHandle<Result<(), DispatchError>>,
     channels: usize,
-    options: WorkerOptions,
+    policy: String,
 }
 
 impl<'a> Worker<'a> {
-    /// Loads what the supervisor names, and starts the dispatch thread.
-    fn start(socket: &'a OwnedFd, options: WorkerOptions) -> Result<Self, WorkerError> {
-        let functions: Arc<[Function]> = load_functions(socket)?.into();
-        let counters = Arc::new(Counters::new(functions.len(), LANES));
+    /// Has the dispatch thread load what the supervisor names, and waits until it is ready.
+    fn start(
+        socket: &'a OwnedFd,
+        device: DeviceChoice,
+        options: WorkerOptions,
+    ) -> Result<Self, WorkerError> {
         let commands = Arc::new(Queue::commands()?);
         let news = Arc::new(Queue::news()?);
         let setup = Setup {
+            device,
+            functions: hear_functions(socket)?,
             clock: Clock::start(),
             limits: Limits { requests: REQUESTS_MAX, lanes: LANES, run_ahead: RUN_AHEAD },
-            policy: policy::by_name(&options.policy)
-                .ok_or_else(|| WorkerError::Unfit(format!("no policy `{}`", options.policy)))?,
+            policy: options.policy.clone(),
             spin: options.spin.into(),
-            functions: Arc::clone(&functions),
-            counters: Arc::clone(&counters),
+            core: options.dispatch_core,
             commands: Arc::clone(&commands),
             news: Arc::clone(&news),
         };
-        let dispatch = Dispatch::new(setup)?;
-        let (core, bell) = (options.dispatch_core, Arc::clone(&news));
+        let (tell, told) = sync_channel(1);
+        let bell = Arc::clone(&news);
         let builder = std::thread::Builder::new().name("dispatch".to_owned());
         let dispatch = builder
             .spawn(move || {
-                let ended = pin_to(core).and_then(|()| dispatch.run());
+                let ended = startup::run(setup, &tell);
                 bell.ring();
                 ended
             })
-            .map_err(|error| WorkerError::Dispatch(error.to_string()))?;
-        for function in functions.iter() {
-            let (name, signature) = (function.name.clone(), function.signature.clone());
+            .map_err(|error| WorkerError::Spawn(error.to_string()))?;
+        let Ok(ready) = told.recv() else { return Err(join(dispatch)) };
+        for info in ready.infos.iter() {
+            let (name, signature) = (info.name.clone(), info.signature.clone());
             packet::send(socket, &FromWorker::Loaded { name, signature }, &[])?;
         }
         packet::send(socket, &FromWorker::Ready, &[])?;
-        Ok(Self { socket, functions, counters, commands, news, dispatch, channels: 0, options })
+        let policy = options.policy;
+        Ok(Self { socket, ready, commands, news, dispatch, channels: 0, policy })
     }
 
     fn serve(mut self) -> Result<(), WorkerError> {
@@ -178,7 +199,7 @@ impl<'a> Worker<'a> {
         if self.channels >= CHANNELS_MAX {
             return Err(format!("the device's worker serves {CHANNELS_MAX} channels already"));
         }
-        let place = self.functions.iter().position(|loaded| loaded.name == function);
+        let place = self.ready.infos.iter().position(|loaded| loaded.name == function);
         let place = place.and_then(|place| u16::try_from(place).ok());
         let function = place.map(FunctionId).ok_or("the worker has not loaded it")?;
         let [memory, wake]: [OwnedFd; 2] =
@@ -218,11 +239,13 @@ impl<'a> Worker<'a> {
     }
 
     fn report(&self) -> Result<(), WorkerError> {
-        for (function, counters) in self.functions.iter().zip(&self.counters.functions) {
+        let counters = &self.ready.counters;
+        for (info, counters) in self.ready.infos.iter().zip(&counters.functions) {
             let status = FunctionStatus {
-                name: function.name.clone(),
-                model: function.config.model.clone().into(),
-                signature: Some(function.signature.clone()),
+                name: info.name.clone(),
+                model: info.config.model.clone().into(),
+                objective: info.config.service.objective.map(String::from),
+                signature: Some(info.signature.clone()),
                 channels: counters.channel_count(),
                 queued: counters.queued_count(),
                 arrived: counters.arrived_count(),
@@ -234,21 +257,21 @@ impl<'a> Worker<'a> {
             };
             packet::send(self.socket, &FromWorker::FunctionReport(status), &[])?;
         }
-        let lanes = self.counters.lanes.iter();
-        let lane = |batches: &std::sync::atomic::AtomicU64| LaneStatus {
-            sms: 0,
+        let device = &self.ready.device;
+        let lane = |batches: &AtomicU64| LaneStatus {
+            sms: device.sms,
             batches: batches.load(Ordering::Relaxed),
         };
         let status = DeviceStatus {
-            name: "none".to_owned(),
-            emulated: false,
-            sms: 0,
-            memory_bytes: 0,
+            name: device.name.clone(),
+            emulated: device.emulated,
+            sms: device.sms,
+            memory_bytes: device.memory_bytes,
             state: "ready".to_owned(),
             worker_pid: Some(std::process::id()),
             worker_restarts: 0,
-            lanes: lanes.map(lane).collect(),
-            policy: self.options.policy.clone(),
+            lanes: counters.lanes.iter().map(lane).collect(),
+            policy: self.policy.clone(),
             partitions: "none".to_owned(),
         };
         Ok(packet::send(self.socket, &FromWorker::DeviceReport(status), &[])?)
@@ -259,20 +282,18 @@ impl<'a> Worker<'a> {
         self.command(Command::Stop);
         match self.dispatch.join() {
             Ok(ended) => Ok(ended?),
-            Err(_) => Err(WorkerError::Dispatch("it panicked".to_owned())),
+            Err(_) => Err(WorkerError::Ended),
         }
     }
 }
 
-/// Takes the supervisor's list and loads each function.
-fn load_functions(socket: &OwnedFd) -> Result<Vec<Function>, WorkerError> {
+/// Takes the supervisor's list of functions.
+fn hear_functions(socket: &OwnedFd) -> Result<Vec<Named>, WorkerError> {
     let mut functions = Vec::new();
     loop {
         match packet::receive(socket, 0)?.0 {
-            ToWorker::Load { name, folder: _, config } => {
-                let loaded = Function::load(name.clone(), config)
-                    .map_err(|what| WorkerError::Unfit(format!("function `{name}`: {what}")))?;
-                functions.push(loaded);
+            ToWorker::Load { name, config, plan } => {
+                functions.push(Named { name, config: *config, plan });
             }
             ToWorker::Start => return Ok(functions),
             ToWorker::Attach { .. } => return Err(WorkerError::OutOfTurn("`attach`")),
@@ -281,12 +302,4 @@ fn load_functions(socket: &OwnedFd) -> Result<Vec<Function>, WorkerError> {
             ToWorker::Drain => return Err(WorkerError::OutOfTurn("`drain`")),
         }
     }
-}
-
-/// Keeps the calling thread on one core, where the operator asked for it.
-fn pin_to(core: Option<usize>) -> Result<(), Errno> {
-    let Some(core) = core else { return Ok(()) };
-    let mut cores = nix::sched::CpuSet::new();
-    cores.set(core)?;
-    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cores)
 }

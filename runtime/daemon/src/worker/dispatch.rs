@@ -7,16 +7,22 @@ use super::channel::{Asked, Channel, Stage};
 use super::commands::{Command, News, Queue};
 use super::counters::Counters;
 use super::function::Function;
-use super::open::{Open, OpenRequests};
+use super::gpu::Gpu;
+use super::open::{Open, OpenRequests, Seat};
+use super::runner::Runner;
 use super::sleep::{Bed, Waker};
 use super::spin::Spin;
+use super::startup::DispatchError;
 use crate::clock::Clock;
-use gpumux_core::{Action, BatchId, Ending, Event, LaneId, Limits, MonoTime, RequestId, Scheduler};
+use gpumux_core::{
+    Action, BatchId, Ending, Event, FunctionId, LaneId, MonoTime, RequestId, Scheduler,
+};
+use gpumux_cuda::TransferError;
+use gpumux_engine::Verdict;
 use gpumux_wire::outcome::{Outcome, Reason, Refusal};
 use gpumux_wire::record::ResponseRecord;
 use gpumux_wire::request::{Rejection, Violation};
 use gpumux_wire::wake;
-use nix::errno::Errno;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,26 +35,16 @@ const ENTRIES_A_PASS: usize = 32;
 /// Commands taken in one pass.
 const COMMANDS_A_PASS: usize = 16;
 
-/// What the thread is started with.
-#[derive(Debug)]
-pub(super) struct Setup {
-    pub(super) clock: Clock,
-    pub(super) limits: Limits,
-    pub(super) policy: Box<dyn gpumux_core::policy::Policy>,
-    /// Longest spin before a sleep.
-    pub(super) spin: Duration,
-    pub(super) functions: Arc<[Function]>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) commands: Arc<Queue<Command>>,
-    pub(super) news: Arc<Queue<News>>,
-}
+/// How often a device that is busy is asked whether it is sound: a fault wakes nobody.
+const SOUNDNESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The thread's state.
-#[derive(Debug)]
 pub(super) struct Dispatch {
     clock: Clock,
     scheduler: Scheduler,
-    functions: Arc<[Function]>,
+    functions: Vec<Function>,
+    /// By lane.
+    runners: Vec<Runner>,
     counters: Arc<Counters>,
     commands: Arc<Queue<Command>>,
     news: Arc<Queue<News>>,
@@ -58,50 +54,74 @@ pub(super) struct Dispatch {
     open: OpenRequests,
     bed: Bed,
     spin: Spin,
+    /// Whether to spin while the device works. The emulated one needs the core for that.
+    spins_while_busy: bool,
     actions: Vec<Action>,
     /// What followed at once from the actions of an event.
     follow_ups: VecDeque<Event>,
     wake: MonoTime,
     draining: bool,
     stopped: bool,
+    /// What the device answered when it could not go on.
+    broken: Option<TransferError>,
+    // Dropped last: lanes and plans go before their device.
+    gpu: Gpu,
+}
+
+/// What the thread is made of.
+pub(super) struct Parts {
+    pub(super) clock: Clock,
+    pub(super) scheduler: Scheduler,
+    pub(super) functions: Vec<Function>,
+    pub(super) runners: Vec<Runner>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) commands: Arc<Queue<Command>>,
+    pub(super) news: Arc<Queue<News>>,
+    pub(super) spin: Spin,
+    /// Most open requests.
+    pub(super) requests: u32,
+    pub(super) gpu: Gpu,
 }
 
 impl Dispatch {
-    pub(super) fn new(setup: Setup) -> Result<Self, Errno> {
-        let specs = setup.functions.iter().map(Function::spec).collect();
-        let scheduler = Scheduler::new(setup.limits, specs, setup.policy);
+    /// Reserves everything that serving needs.
+    pub(super) fn new(parts: Parts) -> Result<Self, DispatchError> {
         Ok(Self {
-            clock: setup.clock,
-            actions: Vec::with_capacity(scheduler.actions_max()),
-            follow_ups: VecDeque::with_capacity(usize::from(setup.limits.lanes) * 2),
-            scheduler,
-            functions: setup.functions,
-            counters: setup.counters,
-            bed: Bed::new(&setup.commands.bell())?,
-            commands: setup.commands,
-            news: setup.news,
+            actions: Vec::with_capacity(parts.scheduler.actions_max()),
+            follow_ups: VecDeque::with_capacity(parts.runners.len() * 2),
+            bed: Bed::new(&parts.commands.bell(), &parts.gpu.wake)?,
             channels: (0..CHANNELS_MAX).map(|_| None).collect(),
             places: 0,
-            open: OpenRequests::new(setup.limits.requests),
-            spin: Spin::new(setup.spin),
+            open: OpenRequests::new(parts.requests),
+            spins_while_busy: !parts.gpu.device.info().is_emulated,
             wake: MonoTime::NEVER,
             draining: false,
             stopped: false,
+            broken: None,
+            clock: parts.clock,
+            scheduler: parts.scheduler,
+            functions: parts.functions,
+            runners: parts.runners,
+            counters: parts.counters,
+            commands: parts.commands,
+            news: parts.news,
+            spin: parts.spin,
+            gpu: parts.gpu,
         })
     }
 
-    /// Runs until the control thread says stop.
-    ///
-    /// # Errors
-    /// What the kernel says when this thread cannot sleep: the worker cannot go on.
-    pub(super) fn run(mut self) -> Result<(), Errno> {
+    /// Runs until the control thread says stop, or the device or the kernel refuses to go on.
+    pub(super) fn run(mut self) -> Result<(), DispatchError> {
         let mut idle = false;
         while !self.stopped {
+            if let Some(error) = self.broken.take() {
+                return Err(error.into());
+            }
             let now = self.clock.now();
             if self.pass(now) {
                 self.spin.worked(now, idle);
                 idle = false;
-            } else if self.spin.goes_on(now) {
+            } else if self.may_spin() && self.spin.goes_on(now) {
                 idle = true;
                 std::hint::spin_loop();
             } else {
@@ -112,6 +132,10 @@ impl Dispatch {
         Ok(())
     }
 
+    fn may_spin(&self) -> bool {
+        self.spins_while_busy || !self.runners.iter().any(Runner::is_busy)
+    }
+
     /// Looks at everything once. Says whether there was anything to do.
     fn pass(&mut self, now: MonoTime) -> bool {
         let mut worked = self.take_commands(now);
@@ -119,6 +143,7 @@ impl Dispatch {
             worked |= self.read_ring(now, place);
             self.empty(now, place);
         }
+        worked |= self.take_retired(now);
         if self.wake <= now {
             self.wake = MonoTime::NEVER;
             self.feed(now, Event::Tick);
@@ -128,11 +153,23 @@ impl Dispatch {
             let channels = self.channels[..self.places].iter_mut().flatten();
             channels.for_each(|channel| channel.announce());
             for (function, counters) in (0u16..).zip(&self.counters.functions) {
-                counters.set_queued(self.scheduler.queued(gpumux_core::FunctionId(function)));
+                counters.set_queued(self.scheduler.queued(FunctionId(function)));
             }
             if self.draining && self.scheduler.is_idle() {
                 self.draining = false;
                 self.tell(News::Drained);
+            }
+        }
+        worked
+    }
+
+    /// Tells the scheduler of segments that have retired.
+    fn take_retired(&mut self, now: MonoTime) -> bool {
+        let mut worked = false;
+        for index in 0..self.runners.len() {
+            while let Some(batch) = self.runners[index].retired() {
+                self.feed(now, Event::SegmentRetired { batch });
+                worked = true;
             }
         }
         worked
@@ -212,7 +249,8 @@ impl Dispatch {
                 return self.refuse_unread(place, slot, generation, refusal);
             }
         };
-        let open = Open { channel: place, slot, generation, function, arrived: now, request };
+        let seat = None;
+        let open = Open { channel: place, slot, generation, function, arrived: now, request, seat };
         let Some(id) = self.open.insert(open) else {
             let refusal = Refusal::because(Reason::QueueFull);
             return self.refuse_unread(place, slot, generation, refusal);
@@ -250,32 +288,86 @@ impl Dispatch {
     fn perform(&mut self, now: MonoTime, action: Action) {
         match action {
             Action::Begin { batch, lane } => self.begin(batch, lane),
-            Action::Issue { batch, lane, segment } => {
-                unreachable!("no plan here has launches: {batch:?} {lane:?} {segment}")
-            }
+            Action::Issue { batch: _, lane, segment } => self.issue(lane, segment),
             Action::Complete { request, ending } => self.complete(now, request, ending),
-            Action::Release { batch: _ } => (),
+            Action::Release { batch } => {
+                let holds = |runner: &&mut Runner| {
+                    runner.running().is_some_and(|running| running.batch == batch)
+                };
+                self.runners.iter_mut().find(holds).into_iter().for_each(Runner::release);
+            }
             Action::WakeAt(at) => self.wake = at,
         }
     }
 
+    /// Gathers a batch for its lane.
     fn begin(&mut self, batch: BatchId, lane: LaneId) {
-        let function = self.scheduler.function(batch);
-        self.counters.functions[function.index()].batch(self.own_elements(batch), 0);
+        let (mut count, mut longest, mut own) = (0u32, 0, 0);
+        for member in self.scheduler.members(batch) {
+            let open = self.open.get_mut(member);
+            open.seat = Some(Seat { lane: lane.index(), place: count as usize });
+            count += 1;
+            longest = longest.max(open.request.length());
+            own += u64::from(open.request.length());
+        }
+        let id = self.scheduler.function(batch);
+        let function = &self.functions[id.index()];
+        let binding = function.model.bind(count, longest);
+        let (open, channels) = (&self.open, &self.channels);
+        let members = self.scheduler.members(batch).map(|member| {
+            let open = open.get(member);
+            let channel = channels[open.channel].as_ref();
+            (&open.request, &channel.expect("it stays while a request of it is open").side)
+        });
+        let runner = &mut self.runners[lane.index()];
+        let segments = runner.begin(batch, (id, function), binding, members);
+        let padded = function.model.computed(binding, own) - own;
+        self.counters.functions[id.index()].batch(own, padded);
         self.counters.lanes[lane.index()].fetch_add(1, Ordering::Relaxed);
-        self.follow_ups.push_back(Event::Begun { batch, segments: 0 });
+        let segments = u32::try_from(segments).expect("a plan has far fewer segments");
+        self.follow_ups.push_back(Event::Begun { batch, segments });
     }
 
-    fn own_elements(&self, batch: BatchId) -> u64 {
-        let lengths = self.scheduler.members(batch);
-        lengths.map(|member| u64::from(self.open.get(member).request.length())).sum()
+    fn issue(&mut self, lane: LaneId, segment: u32) {
+        let runner = &mut self.runners[lane.index()];
+        let Some(function) = runner.running().map(|running| running.function) else { return };
+        if let Err(error) = runner.issue(&self.functions[function.index()], segment) {
+            self.broken.get_or_insert(error);
+        }
+    }
+
+    /// What a request that ran came to: its outputs in the channel, or a refusal for its values.
+    fn result_of(&mut self, open: &Open) -> Outcome {
+        let Some(Seat { lane, place }) = open.seat else { unreachable!("it ran") };
+        let Some(running) = self.runners[lane].running() else { unreachable!("it ran") };
+        let (binding, segments) = (running.binding, running.segments);
+        if segments == 0 {
+            return Outcome::Done;
+        }
+        let model = &self.functions[open.function.index()].model;
+        let up = self.runners[lane].results();
+        match model.verdict(binding, place, up) {
+            Verdict::Good => {
+                if let Some(channel) = &mut self.channels[open.channel] {
+                    model.take(binding, place, &open.request, &mut channel.side, up);
+                }
+                Outcome::Done
+            }
+            // Where a value cannot be laid at one request's door, batches hold one request.
+            Verdict::BadValue | Verdict::Unknown => {
+                Outcome::Refused(Refusal::because(Reason::BadValue))
+            }
+        }
     }
 
     /// Tells a peer how its request ended.
     fn complete(&mut self, now: MonoTime, request: RequestId, ending: Ending) {
         let open = self.open.remove(request);
+        let outcome = match outcome_of(ending) {
+            Outcome::Done => self.result_of(&open),
+            other => other,
+        };
         let Some(channel) = &mut self.channels[open.channel] else { return };
-        let outcome = outcome_of(ending);
         self.counters.functions[open.function.index()].ended(outcome, now.since(open.arrived));
         let mut record = ResponseRecord::of(open.generation, outcome);
         if let Ending::Done { queued, ran, batch } = ending {
@@ -340,18 +432,23 @@ impl Dispatch {
     }
 
     /// Sleeps until a peer, a command, the device or the scheduler's moment.
-    fn sleep(&mut self, now: MonoTime) -> Result<(), Errno> {
+    fn sleep(&mut self, now: MonoTime) -> Result<(), DispatchError> {
+        let mut until = self.wake;
+        if self.runners.iter().any(Runner::is_busy) {
+            until = until.min(now.after(SOUNDNESS_INTERVAL));
+        }
         let places = || self.channels[..self.places].iter().filter_map(Option::as_deref);
         let channels = || places().filter(|channel| channel.stage == Stage::Serving);
         channels().for_each(|channel| channel.side.submissions.announce_sleep());
         // An impossible count is work too: the next pass judges it.
         let pending = |channel: &Channel| channel.side.submissions.pending() != Ok(0);
         if !channels().any(pending) && self.commands.is_empty() {
-            let mut gone = None;
-            for waker in self.bed.sleep(now, self.wake)? {
+            let (mut gone, mut timed_out) = (None, false);
+            for waker in self.bed.sleep(now, until)? {
                 match waker {
                     Waker::Commands => self.commands.quiet(),
-                    Waker::Timer | Waker::Device => (),
+                    Waker::Device => drop(self.gpu.wake.drain()),
+                    Waker::Timer => timed_out = true,
                     Waker::Channel(place) => {
                         let Some(channel) = &self.channels[place] else { continue };
                         // A peer that is gone would end every sleep; the supervisor detaches it.
@@ -363,6 +460,11 @@ impl Dispatch {
             }
             if let Some(channel) = gone.and_then(|place: usize| self.channels[place].as_ref()) {
                 self.bed.dismiss(&channel.wake);
+            }
+            if timed_out {
+                for runner in self.runners.iter().filter(|runner| runner.is_busy()) {
+                    runner.check().map_err(TransferError::from)?;
+                }
             }
         }
         for channel in self.channels[..self.places].iter().flatten() {

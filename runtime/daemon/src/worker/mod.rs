@@ -1,8 +1,9 @@
 //! The worker: the process that owns one device.
 //!
-//! Two threads. `control` speaks with the supervisor, maps memory, loads models, counts and reports;
-//! it may allocate, log and wait. `dispatch` owns the scheduler, the channels and the device; it
-//! does none of these. They meet in two bounded queues (`commands`) and in atomic `counters`.
+//! Two threads. `control` speaks with the supervisor, maps channels and reports; it may allocate, log
+//! and wait. `dispatch` opens the device (`gpu`) and loads the models (`loading`, `onnx`); from then
+//! on it owns scheduler, channels and lanes (`runner`) and does none of these. They meet in two
+//! bounded queues (`commands`) and in atomic `counters`.
 
 mod channel;
 mod commands;
@@ -10,8 +11,15 @@ mod control;
 mod counters;
 mod dispatch;
 mod function;
+mod gpu;
+mod loading;
+mod model;
+mod onnx;
 mod open;
+mod plan_model;
+mod runner;
 mod sleep;
 mod spin;
+mod startup;
 
 pub(crate) use control::run;

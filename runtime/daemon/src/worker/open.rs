@@ -13,6 +13,15 @@ pub(super) struct Open {
     pub(super) function: FunctionId,
     pub(super) arrived: MonoTime,
     pub(super) request: Request,
+    /// Its lane and its place in the batch, once it has them.
+    pub(super) seat: Option<Seat>,
+}
+
+/// Where a request runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    pub(super) lane: usize,
+    pub(super) place: usize,
 }
 
 /// A table of a fixed size.
@@ -39,6 +48,10 @@ impl OpenRequests {
 
     pub(super) fn get(&self, request: RequestId) -> &Open {
         self.table[request.index()].as_ref().expect("the scheduler names open requests")
+    }
+
+    pub(super) fn get_mut(&mut self, request: RequestId) -> &mut Open {
+        self.table[request.index()].as_mut().expect("the scheduler names open requests")
     }
 
     /// Takes a request out; its number is free again.

@@ -36,11 +36,12 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    pub(super) fn new(commands: &impl AsFd) -> Result<Self, Errno> {
+    pub(super) fn new(commands: &impl AsFd, device: &impl AsFd) -> Result<Self, Errno> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
         epoll.add(commands, EpollEvent::new(EpollFlags::EPOLLIN, COMMANDS))?;
+        epoll.add(device, EpollEvent::new(EpollFlags::EPOLLIN, DEVICE))?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         Ok(Self { epoll, timer, events: [EpollEvent::empty(); EVENTS] })
     }

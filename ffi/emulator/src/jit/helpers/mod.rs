@@ -17,9 +17,8 @@ pub(super) use rounding::Rounding;
 /// Declares the table: a name for the compiler, the function, its parameters and its result.
 macro_rules! helpers {
     ($($name:ident = $path:path : ($($param:ident),*) $(-> $result:ident)?;)*) => {
-        /// A function that compiled code may call.
+        /// A function that compiled code may call; each is documented where it is defined.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[expect(missing_docs, reason = "each is documented where it is defined")]
         pub(super) enum Helper { $($name,)* }
 
         impl Helper {

@@ -226,7 +226,7 @@ impl<'t> Lowering<'_, '_, 't> {
         self.builder.ins().uextend(types::I64, value)
     }
 
-    fn from_64_bits(&mut self, value: Value, ty: Type) -> Value {
+    fn out_of_64_bits(&mut self, value: Value, ty: Type) -> Value {
         if ty.bits() == 64 { value } else { self.builder.ins().ireduce(clif(ty), value) }
     }
 
@@ -264,7 +264,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let width = self.constant(types::I32, u64::from(ty.bits()));
         let signed = self.constant(types::I32, u64::from(ty.is_signed()));
         let value = self.call(Helper::Extract, &[a, position, length, width, signed]);
-        let value = self.from_64_bits(value, ty);
+        let value = self.out_of_64_bits(value, ty);
         self.write(target, ty, value)
     }
 
@@ -285,7 +285,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let length = self.read(length, Type::U32)?;
         let width = self.constant(types::I32, u64::from(ty.bits()));
         let value = self.call(Helper::Insert, &[field, base, position, length, width]);
-        let value = self.from_64_bits(value, ty);
+        let value = self.out_of_64_bits(value, ty);
         self.write(target, ty, value)
     }
 

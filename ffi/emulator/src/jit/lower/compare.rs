@@ -1,10 +1,10 @@
 //! Comparisons: `setp`, `set`, and the test of a float's class.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value};
 
 use super::Lowered;
-use super::function::Lowering;
+use super::function::{Lowering, clif};
 use super::modifiers::Modifiers;
 use super::operands::exactly;
 use crate::ptx::{Instruction, Operand, Type};
@@ -203,7 +203,12 @@ impl<'t> Lowering<'_, '_, 't> {
         let order = modifiers.require(ORDERS)?;
         let combine = modifiers.choose(COMBINATIONS);
         let ftz = modifiers.accept("ftz");
-        let result = modifiers.ty(&[Type::U32, Type::S32, Type::F32])?;
+        if let Ok(pair) = modifiers.ty(&[Type::F16x2, Type::Bf16x2]) {
+            modifiers.ty(&[pair])?;
+            modifiers.finish()?;
+            return self.set_pair(inst, order, pair, ftz || combine.is_some());
+        }
+        let result = modifiers.ty(&[Type::U32, Type::S32, Type::F32, Type::F16, Type::Bf16])?;
         let ty = modifiers.ty(COMPARABLE)?;
         modifiers.finish()?;
         let (target, a, b, c) = comparison(inst, combine)?;
@@ -211,13 +216,50 @@ impl<'t> Lowering<'_, '_, 't> {
         if let (Some(combine), Some(c)) = (combine, c) {
             holds = self.combined(combine, holds, c)?;
         }
-        let (yes, no) = if result == Type::F32 {
-            (self.builder.ins().f32const(1.0), self.builder.ins().f32const(0.0))
-        } else {
-            (self.constant(types::I32, u64::MAX), self.constant(types::I32, 0))
-        };
+        let (yes, no) = self.truth(result);
         let value = self.builder.ins().select(holds, yes, no);
         self.write(target, result, value)
+    }
+
+    /// What `set` writes for true and for false.
+    fn truth(&mut self, ty: Type) -> (Value, Value) {
+        let yes = match ty {
+            Type::F32 => {
+                return (self.builder.ins().f32const(1.0), self.builder.ins().f32const(0.0));
+            }
+            Type::F16 => 0x3c00,
+            Type::Bf16 => 0x3f80,
+            _ => u64::MAX,
+        };
+        (self.constant(clif(ty), yes), self.constant(clif(ty), 0))
+    }
+
+    /// `set` of two halves at a time.
+    fn set_pair(
+        &mut self,
+        inst: &Instruction<'t>,
+        order: Order,
+        pair: Type,
+        has_more: bool,
+    ) -> Lowered<()> {
+        let condition = of_floats(order).ok_or("these types cannot be compared so")?;
+        if has_more {
+            return Err("this form is not supported for pairs of halves".into());
+        }
+        let [target, a, b] = exactly(inst)?;
+        let (a, b) = (self.read(a, pair)?, self.read(b, pair)?);
+        let ty = if pair == Type::F16x2 { Type::F16 } else { Type::Bf16 };
+        let (yes, no) = self.truth(ty);
+        let [low, high] = [0, 16].map(|shift| {
+            let [a, b] = [a, b].map(|both| {
+                let half = self.lane(both, shift);
+                self.widened(half, ty)
+            });
+            let holds = self.builder.ins().fcmp(condition, a, b);
+            self.builder.ins().select(holds, yes, no)
+        });
+        let value = self.pair(low, high);
+        self.write(target, pair, value)
     }
 
     /// `testp`

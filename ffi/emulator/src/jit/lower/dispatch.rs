@@ -62,6 +62,7 @@ impl<'t> Lowering<'_, '_, 't> {
             "div" | "rem" => self.divide_integers(inst, modifiers),
             "abs" | "neg" => self.integer_sign(inst, modifiers),
             "min" | "max" => self.integer_extreme(inst, modifiers),
+            "dp4a" => self.dot_product(inst, modifiers),
             "sad" => self.absolute_difference(inst, modifiers),
             "and" | "or" | "xor" => self.logic(inst, modifiers),
             "not" => self.invert(inst, modifiers),

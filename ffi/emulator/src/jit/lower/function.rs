@@ -6,19 +6,18 @@ use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    Block, FuncRef, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Type as Clif, Value,
-    types,
+    Block, FuncRef, InstBuilder, MemFlagsData, Type as Clif, Value, types,
 };
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use cranelift_module::{FuncId, Linkage, Module as _};
 
 use super::Lowered;
-use super::names::{Label, NamedPlace, Place, Register, Scope};
+use super::names::{Label, NamedPlace, Place, Scope};
 use super::unit::{Unit, internal};
 use crate::jit::error::CompileError;
-use crate::jit::frame::{BlockFrame, DONE, LEFT, ThreadFrame};
+use crate::jit::frame::{DONE, LEFT, ThreadFrame};
 use crate::jit::helpers::Helper;
-use crate::ptx::{Function, Instruction, Space, Statement, Type, Variable as Declared};
+use crate::ptx::{Function, Space, Statement, Type, Variable as Declared};
 
 /// A loop looks at the stop flag once in so many turns.
 const TURNS_BETWEEN_POLLS: i64 = 1024;
@@ -108,8 +107,8 @@ pub(super) struct Lowering<'a, 'u, 't> {
     /// The current block has ended: what follows without a label is never reached.
     ended: bool,
     imports: HashMap<FuncId, FuncRef>,
-    next_local: u64,
-    next_shared: u64,
+    pub(super) next_local: u64,
+    pub(super) next_shared: u64,
     /// Size of the whole local frame, known before the first instruction.
     pub(super) local_bytes: u64,
     pub(super) waits: bool,
@@ -117,7 +116,7 @@ pub(super) struct Lowering<'a, 'u, 't> {
     loops: bool,
     /// Reads what other threads write without a barrier: atomics and volatile loads.
     pub(super) reads_others: bool,
-    register_words: u64,
+    pub(super) register_words: u64,
 }
 
 impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
@@ -236,75 +235,6 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         self.builder.switch_to_block(body);
     }
 
-    /// The loop over `first..end`; the current block becomes its body.
-    fn begin_thread_loop(&mut self) {
-        let entry = self.builder.current_block().expect("the entry block is current");
-        let (first, end) = {
-            let params = self.builder.block_params(entry);
-            (params[2], params[3])
-        };
-        let (head, body, finish, next) = (
-            self.builder.create_block(),
-            self.builder.create_block(),
-            self.builder.create_block(),
-            self.done,
-        );
-        let width = self.block_field(types::I32, offset_of!(BlockFrame, threads));
-        let height = self.block_field(types::I32, offset_of!(BlockFrame, threads) + 4);
-        let (x, rows) = self.divide(first, width);
-        let (y, z) = self.divide(rows, height);
-        for (variable, value) in self.thread_index.into_iter().zip([x, y, z]) {
-            self.builder.def_var(variable, value);
-        }
-        self.builder.def_var(self.linear_index, first);
-        self.builder.ins().jump(head, &[]);
-
-        self.builder.switch_to_block(head);
-        let at = self.builder.use_var(self.linear_index);
-        let more = self.builder.ins().icmp(IntCC::UnsignedLessThan, at, end);
-        self.builder.ins().brif(more, body, &[], finish, &[]);
-
-        self.builder.switch_to_block(finish);
-        let done = self.builder.ins().iconst(types::I32, i64::from(DONE));
-        self.builder.ins().return_(&[done]);
-
-        self.builder.switch_to_block(next);
-        self.advance_thread(width, height);
-        self.builder.ins().jump(head, &[]);
-        self.builder.switch_to_block(body);
-    }
-
-    /// Remainder and quotient; no block has a side of zero threads.
-    fn divide(&mut self, value: Value, by: Value) -> (Value, Value) {
-        let remainder = self.builder.ins().urem(value, by);
-        (remainder, self.builder.ins().udiv(value, by))
-    }
-
-    /// Steps `%tid` to the next thread.
-    fn advance_thread(&mut self, width: Value, height: Value) {
-        let [x, y, z] = self.thread_index.map(|variable| self.builder.use_var(variable));
-        let at = self.builder.use_var(self.linear_index);
-        let zero = self.builder.ins().iconst(types::I32, 0);
-        let (x, wrapped) = self.step(x, width, zero);
-        let stepped = self.step(y, height, zero);
-        let y_next = self.builder.ins().select(wrapped, stepped.0, y);
-        let both = self.builder.ins().band(wrapped, stepped.1);
-        let z_plus = self.builder.ins().iadd_imm_s(z, 1);
-        let z_next = self.builder.ins().select(both, z_plus, z);
-        let at_next = self.builder.ins().iadd_imm_s(at, 1);
-        for (variable, value) in self.thread_index.into_iter().zip([x, y_next, z_next]) {
-            self.builder.def_var(variable, value);
-        }
-        self.builder.def_var(self.linear_index, at_next);
-    }
-
-    /// One more, or zero at `limit`; and whether it is zero.
-    fn step(&mut self, value: Value, limit: Value, zero: Value) -> (Value, Value) {
-        let plus = self.builder.ins().iadd_imm_s(value, 1);
-        let wrapped = self.builder.ins().icmp(IntCC::Equal, plus, limit);
-        (self.builder.ins().select(wrapped, zero, plus), wrapped)
-    }
-
     fn leave(&mut self) {
         // Text may end without `ret`.
         if !self.ended {
@@ -333,65 +263,6 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         }
     }
 
-    fn statements(&mut self, body: &[Statement<'t>]) -> Result<(), CompileError> {
-        self.declare_labels(body)?;
-        for statement in body {
-            match statement {
-                Statement::Registers { ty, name, count } => {
-                    self.declare_registers(*ty, name, *count)
-                }
-                Statement::Variable(variable) => self.declare_variable(variable)?,
-                Statement::Label { name, .. } => self.begin_label(name),
-                Statement::BranchTargets { .. } => {}
-                Statement::Scope(inner) => {
-                    self.scopes.push(Scope::default());
-                    self.statements(inner)?;
-                    self.scopes.pop();
-                }
-                Statement::Instruction(instruction) => {
-                    self.instruction(instruction).map_err(|reason| {
-                        let text = spelled(instruction);
-                        CompileError::invalid(instruction.line, format!("`{text}`: {reason}"))
-                    })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Labels may be named before they stand in the text.
-    fn declare_labels(&mut self, body: &[Statement<'t>]) -> Result<(), CompileError> {
-        for statement in body {
-            match statement {
-                Statement::Label { name, line } => {
-                    let label = Label { block: self.builder.create_block(), passed: false };
-                    let scope = self.scopes.last_mut().expect("a body has a scope");
-                    if scope.labels.insert(name, label).is_some() {
-                        return Err(CompileError::invalid(
-                            *line,
-                            format!("{name} is declared twice"),
-                        ));
-                    }
-                }
-                Statement::BranchTargets { name, labels } => {
-                    let scope = self.scopes.last_mut().expect("a body has a scope");
-                    scope.branch_targets.insert(name, labels.clone());
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn begin_label(&mut self, name: &'t str) {
-        let scope = self.scopes.last_mut().expect("a body has a scope");
-        if let Some(label) = scope.labels.get_mut(name) {
-            label.passed = true;
-            let block = label.block;
-            self.join(block);
-        }
-    }
-
     /// Says that the current block has its last instruction.
     pub(super) fn end_block(&mut self) {
         self.ended = true;
@@ -413,57 +284,6 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
             self.builder.switch_to_block(block);
             self.ended = false;
         }
-    }
-
-    fn declare_registers(&mut self, ty: Type, name: &'t str, count: Option<u32>) {
-        let words = u64::from(ty.bytes().div_ceil(4)) * u64::from(ty != Type::Pred);
-        self.register_words += words * u64::from(count.unwrap_or(1));
-        match count {
-            Some(count) => {
-                let scope = self.scopes.last_mut().expect("a body has a scope");
-                scope.ranges.insert(name, (ty, count));
-            }
-            None => {
-                let register = Register { variable: self.builder.declare_var(clif(ty)), ty };
-                let scope = self.scopes.last_mut().expect("a body has a scope");
-                scope.registers.insert(name, register);
-            }
-        }
-    }
-
-    fn declare_variable(&mut self, variable: &Declared<'t>) -> Result<(), CompileError> {
-        let refuse = |reason: String| Err(CompileError::invalid(variable.line, reason));
-        let Some(bytes) = variable.bytes else {
-            return refuse(format!("variable {} has no size", variable.name));
-        };
-        let align = u64::from(variable.align);
-        let place = match variable.space {
-            Space::Local => {
-                let offset = self.next_local.next_multiple_of(align);
-                self.next_local = offset + bytes;
-                Place::Local { offset }
-            }
-            Space::Shared if self.is_kernel => {
-                let offset = self.next_shared.next_multiple_of(align);
-                self.next_shared = offset + bytes;
-                Place::Shared { offset }
-            }
-            Space::Param => {
-                let size = u32::try_from(bytes.max(8)).unwrap_or(u32::MAX);
-                let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4);
-                Place::CallParam { slot: self.builder.create_sized_stack_slot(data) }
-            }
-            _ => {
-                return refuse(format!(
-                    "variable {} cannot be declared in this body",
-                    variable.name
-                ));
-            }
-        };
-        let named = NamedPlace { place, space: variable.space, bytes };
-        let scope = self.scopes.last_mut().expect("a body has a scope");
-        scope.places.insert(variable.name, named);
-        Ok(())
     }
 
     /// Loads a field of the block's frame.
@@ -554,13 +374,4 @@ pub(super) fn clif(ty: Type) -> Clif {
         Type::F32 => types::F32,
         Type::F64 => types::F64,
     }
-}
-
-fn spelled(instruction: &Instruction<'_>) -> String {
-    let mut text = instruction.opcode.to_owned();
-    for modifier in &instruction.modifiers {
-        text.push('.');
-        text.push_str(modifier);
-    }
-    text
 }

@@ -74,7 +74,8 @@ impl<'t> Lowering<'_, '_, 't> {
         Ok(true)
     }
 
-    fn lane(&mut self, value: Value, shift: i64) -> Value {
+    /// One half of a word: the lower at shift 0, the upper at 16.
+    pub(super) fn lane(&mut self, value: Value, shift: i64) -> Value {
         let shifted = self.builder.ins().ushr_imm_u(value, shift);
         self.builder.ins().ireduce(types::I16, shifted)
     }

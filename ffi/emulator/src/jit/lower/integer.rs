@@ -386,4 +386,35 @@ impl<'t> Lowering<'_, '_, 't> {
         let value = self.builder.ins().iadd(c, difference);
         self.write(target, ty, value)
     }
+
+    /// `dp4a d, a, b, c`: c plus the products of the four bytes of a and b.
+    pub(super) fn dot_product(
+        &mut self,
+        inst: &Instruction<'t>,
+        mut modifiers: Modifiers<'_, 't>,
+    ) -> Lowered<()> {
+        let a_type = modifiers.ty(&[Type::U32, Type::S32])?;
+        let b_type = modifiers.ty(&[Type::U32, Type::S32])?;
+        modifiers.finish()?;
+        let [target, a, b, c] = exactly(inst)?;
+        let (a, b) = (self.read(a, Type::B32)?, self.read(b, Type::B32)?);
+        let mut sum = self.read(c, Type::B32)?;
+        for byte in 0..4 {
+            let a = self.byte(a, byte, a_type.is_signed());
+            let b = self.byte(b, byte, b_type.is_signed());
+            let product = self.builder.ins().imul(a, b);
+            sum = self.builder.ins().iadd(sum, product);
+        }
+        self.write(target, Type::B32, sum)
+    }
+
+    /// One byte of a word, in 32 bits.
+    fn byte(&mut self, word: Value, at: i64, signed: bool) -> Value {
+        let top = self.builder.ins().ishl_imm_u(word, 24 - 8 * at);
+        if signed {
+            self.builder.ins().sshr_imm_u(top, 24)
+        } else {
+            self.builder.ins().ushr_imm_u(top, 24)
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod atomic;
 mod bits;
+mod body;
 mod call;
 mod compare;
 mod control;
@@ -22,6 +23,7 @@ mod names;
 mod operands;
 mod pointer;
 mod sync;
+mod threads;
 mod unit;
 
 pub(super) use function::{Outcome, lower_function};

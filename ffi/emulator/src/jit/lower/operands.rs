@@ -83,6 +83,7 @@ impl<'t> Lowering<'_, '_, 't> {
             && let Some(register) = self.register(name)
             && register.ty.bytes() > ty.bytes()
             && !matches!(register.ty, Type::F32 | Type::F64)
+            && !matches!(ty, Type::F32 | Type::Pred)
         {
             let value = self.builder.use_var(register.variable);
             let bits = match ty.bytes() {
@@ -163,6 +164,7 @@ impl<'t> Lowering<'_, '_, 't> {
             && let Some(register) = self.register(name)
             && register.ty.bytes() > ty.bytes()
             && !matches!(register.ty, Type::F32 | Type::F64)
+            && !matches!(ty, Type::F32 | Type::Pred)
         {
             let wide = if ty.is_signed() {
                 self.builder.ins().sextend(clif(register.ty), value)

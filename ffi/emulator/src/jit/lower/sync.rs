@@ -100,10 +100,10 @@ impl<'t> Lowering<'_, '_, 't> {
     ) -> Lowered<Value> {
         self.waits = true;
         let barriers = BARRIERS as u64;
-        if let Operand::Integer(number) = id {
-            if *number >= barriers {
-                return Err(format!("there are {barriers} barriers"));
-            }
+        if let Operand::Integer(number) = id
+            && *number >= barriers
+        {
+            return Err(format!("there are {barriers} barriers"));
         }
         let is_constant = matches!(id, Operand::Integer(_));
         let id = self.read(id, Type::U32)?;

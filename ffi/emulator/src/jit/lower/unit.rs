@@ -49,7 +49,7 @@ impl<'t> Unit<'t> {
             shared_align: 16,
             active_sites: 0,
         };
-        unit.declare_helpers().map_err(internal)?;
+        unit.declare_helpers()?;
         let mut index = 0;
         for variable in &text.variables {
             unit.declare_variable(variable, &mut index)?;
@@ -74,13 +74,16 @@ impl<'t> Unit<'t> {
         self.shared_align
     }
 
-    fn declare_helpers(&mut self) -> Result<(), ModuleError> {
+    fn declare_helpers(&mut self) -> Result<(), CompileError> {
         for &helper in Helper::ALL {
             let (params, result) = helper.signature();
             let mut signature = self.module.make_signature();
             signature.params.extend(params.iter().map(|&ty| AbiParam::new(ty)));
             signature.returns.extend(result.map(AbiParam::new));
-            let id = self.module.declare_function(helper.symbol(), Linkage::Import, &signature)?;
+            let id = self
+                .module
+                .declare_function(helper.symbol(), Linkage::Import, &signature)
+                .map_err(internal)?;
             self.helpers.insert(helper, id);
         }
         Ok(())

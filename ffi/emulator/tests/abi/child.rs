@@ -36,8 +36,9 @@ fn newest(folder: &Path) -> SystemTime {
     times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Runs `body` in a child with this claim. `name` is the test's own name.
-pub(crate) fn run(name: &str, claim: &str, body: fn()) {
+/// Runs `body` in a child with this claim. `path` is the test's own, from its crate down.
+pub(crate) fn run(path: &str, claim: &str, body: fn()) {
+    let (_, name) = path.split_once("::").expect("a test is in a module");
     if std::env::var_os(INSIDE).is_some_and(|inside| inside == name) {
         return body();
     }
@@ -62,7 +63,7 @@ macro_rules! in_child {
     ($($(#[$doc:meta])* $name:ident($claim:expr) $body:block)*) => {
         $($(#[$doc])* #[test] fn $name() {
             fn body() $body
-            crate::child::run(stringify!($name), $claim, body);
+            crate::child::run(concat!(module_path!(), "::", stringify!($name)), $claim, body);
         })*
     };
 }

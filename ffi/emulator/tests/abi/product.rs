@@ -1,9 +1,5 @@
 //! cublasLt through its ABI, against a naive product in double precision.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
-
-mod child;
-
 use cudarc::cublaslt::sys::*;
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr};
 use half::{bf16, f16};
@@ -300,7 +296,7 @@ fn finish(epilogue: cublasLtEpilogue_t, x: f64, bias: f64) -> f64 {
     }
 }
 
-child::in_child! {
+crate::child::in_child! {
     every_transposition_and_order_is_right("sms=4,memory=64MiB") {
         for bits in 0..32_u32 {
             let bit = |n: u32| bits >> n & 1 == 1;

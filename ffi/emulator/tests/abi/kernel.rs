@@ -1,26 +1,9 @@
-//! Kernels through the driver's ABI: launches, faults, SMs, modules. Each test runs in a process of
-//! its own.
+//! Kernels through the driver's ABI: launches, faults, SMs, modules.
 
-mod child;
-
-use cudarc::driver::sys::*;
+use crate::calls::*;
 use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use CUresult::*;
-
-/// Calls a driver function and checks its code.
-macro_rules! call {
-    ($name:ident($($argument:expr),* $(,)?) is $code:expr) => {{
-        // SAFETY: arguments of the right kinds; wrong values are what the test is about.
-        let code = unsafe { $name($($argument),*) };
-        assert_eq!(code, $code, stringify!($name));
-    }};
-    ($name:ident($($argument:expr),* $(,)?)) => {
-        call!($name($($argument),*) is CUDA_SUCCESS)
-    };
-}
 
 const TEXT: &CStr = c"
 .version 8.0
@@ -135,10 +118,8 @@ struct Machine {
 
 impl Machine {
     fn start() -> Self {
-        let (mut context, mut module) = (null_mut(), null_mut());
-        call!(cuInit(0));
-        call!(cuDevicePrimaryCtxRetain(&mut context, 0));
-        call!(cuCtxSetCurrent(context));
+        context();
+        let mut module = null_mut();
         call!(cuModuleLoadData(&mut module, TEXT.as_ptr().cast()));
         Self { module }
     }
@@ -169,18 +150,6 @@ impl Machine {
     }
 }
 
-fn stream() -> CUstream {
-    let mut stream = null_mut();
-    call!(cuStreamCreate(&mut stream, 1));
-    stream
-}
-
-fn allocate(bytes: usize) -> CUdeviceptr {
-    let mut address = 0;
-    call!(cuMemAlloc_v2(&mut address, bytes));
-    address
-}
-
 fn upload(values: &[f32]) -> CUdeviceptr {
     let address = allocate(size_of_val(values));
     call!(cuMemcpyHtoD_v2(address, values.as_ptr().cast(), size_of_val(values)));
@@ -193,17 +162,13 @@ fn download<T: Copy + Default>(address: CUdeviceptr, count: usize) -> Vec<T> {
     values
 }
 
-fn pinned_word() -> &'static AtomicU32 {
-    let mut memory = null_mut();
-    call!(cuMemHostAlloc(&mut memory, 4, 0));
-    // SAFETY: pinned memory of four bytes, zeroed, which no test frees.
-    unsafe { AtomicU32::from_ptr(memory.cast()) }
-}
-
 /// A kernel that ends in `code`: every later call says so, and the process lives.
 fn check_fault(name: &CStr, values: &[u64], code: CUresult) {
     let machine = Machine::start();
-    let (stream, other) = (stream(), stream());
+    let (stream, other) = (
+        stream(CUstream_flags::CU_STREAM_NON_BLOCKING),
+        stream(CUstream_flags::CU_STREAM_NON_BLOCKING),
+    );
     machine.launch(name, 3, 32, stream, values);
     call!(cuStreamSynchronize(stream) is code);
     call!(cuStreamSynchronize(other) is code);
@@ -215,7 +180,7 @@ fn check_fault(name: &CStr, values: &[u64], code: CUresult) {
     call!(cuEventCreate((&raw mut function).cast(), 0) is code);
 }
 
-child::in_child! {
+crate::child::in_child! {
     a_kernel_adds("sms=4,memory=16MiB") {
         let machine = Machine::start();
         let a: Vec<f32> = (0..10_000_u16).map(f32::from).collect();
@@ -228,7 +193,7 @@ child::in_child! {
 
     launches_and_copies_of_a_stream_keep_their_order("sms=4,cores=2,memory=16MiB") {
         let machine = Machine::start();
-        let stream = stream();
+        let stream = stream(CUstream_flags::CU_STREAM_NON_BLOCKING);
         let (one, sum) = (allocate(4096), allocate(4096));
         call!(cuMemsetD32Async(one, 1.0_f32.to_bits(), 1024, stream));
         call!(cuMemsetD32Async(sum, 0, 1024, stream));
@@ -247,19 +212,19 @@ child::in_child! {
         assert_eq!(download::<u32>(out, 100), expected);
     }
 
-    streams_run_at_the_same_time("sms=2,cores=2,memory=16MiB") {
+    streams_run_at_the_same_time("sms=2,cores=1,memory=16MiB") {
         let machine = Machine::start();
         let (one, other) = (allocate(4), allocate(4));
         // Each waits for the other: this ends only if both run at once.
-        machine.launch(c"meet", 1, 1, stream(), &[one, other]);
-        machine.launch(c"meet", 1, 1, stream(), &[other, one]);
+        machine.launch(c"meet", 1, 1, stream(CUstream_flags::CU_STREAM_NON_BLOCKING), &[one, other]);
+        machine.launch(c"meet", 1, 1, stream(CUstream_flags::CU_STREAM_NON_BLOCKING), &[other, one]);
         call!(cuCtxSynchronize());
     }
 
     a_kernel_sees_what_the_host_writes("sms=2,memory=16MiB") {
         let machine = Machine::start();
         let (mine, other) = (pinned_word(), pinned_word());
-        let stream = stream();
+        let stream = stream(CUstream_flags::CU_STREAM_NON_BLOCKING);
         let addresses = [mine, other].map(|word| word.as_ptr() as u64);
         machine.launch(c"meet", 1, 1, stream, &addresses);
         while mine.load(Ordering::Acquire) != 1 {

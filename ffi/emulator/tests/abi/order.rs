@@ -1,23 +1,10 @@
 //! Random programs on several streams: every order that the driver promises holds in what happens.
 //! Each seed is a program; a failure prints its seed.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
-
-mod child;
-
-use cudarc::driver::sys::*;
+use crate::calls::*;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::Mutex;
-
-/// Calls a driver function that must succeed.
-macro_rules! call {
-    ($name:ident($($argument:expr),* $(,)?)) => {{
-        // SAFETY: live handles and places for results.
-        let code = unsafe { $name($($argument),*) };
-        assert_eq!(code, CUresult::CUDA_SUCCESS, stringify!($name));
-    }};
-}
 
 /// What happened, in order. One thread of the driver calls the host functions of a device.
 static LOG: Mutex<Vec<usize>> = Mutex::new(Vec::new());
@@ -127,12 +114,9 @@ impl Program {
     }
 }
 
-child::in_child! {
+crate::child::in_child! {
     orders_hold_in_random_programs("sms=2,memory=1MiB") {
-        let mut context = null_mut();
-        call!(cuInit(0));
-        call!(cuDevicePrimaryCtxRetain(&mut context, 0));
-        call!(cuCtxSetCurrent(context));
+        context();
         for seed in 0..300 {
             println!("seed {seed}");
             let mut program = Program::new(seed);

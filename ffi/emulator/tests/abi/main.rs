@@ -1,0 +1,14 @@
+//! The driver and cublasLt through their ABI, as a program sees them. Each test runs in a process of
+//! its own.
+#![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
+
+mod calls;
+mod child;
+mod context;
+mod device;
+mod hostile;
+mod kernel;
+mod memory;
+mod order;
+mod product;
+mod stream;
