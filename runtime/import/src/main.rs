@@ -1,11 +1,12 @@
 //! `gpumux-import`: reads an ONNX model and writes the plan and the weights that the engine runs.
 //!
 //! It is a process of its own because models come from tenants: what parses their files must not
-//! hold anybody else's data. It is also the only place that knows tract. What it writes is checked
-//! again by whoever reads it.
+//! hold anybody else's data, and is confined before it reads the first byte. It is also the only
+//! place that knows tract. What it writes is checked again by whoever reads it.
 #![forbid(unsafe_code)]
 
 mod builder;
+mod confine;
 mod dims;
 mod elementwise;
 mod lower;
@@ -14,17 +15,21 @@ mod patterns;
 mod products;
 mod rows;
 mod source;
+#[cfg(test)]
+mod tests;
 mod value;
 mod weights;
 
 use std::error::Error;
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use gpumux_plan::Model;
 
+use crate::confine::{Limits, confine};
 use crate::source::Wanted;
 use crate::weights::Weights;
 
@@ -52,6 +57,12 @@ struct Arguments {
     /// Print the operations
     #[arg(long)]
     print: bool,
+    /// The most memory that the import may take
+    #[arg(long, value_name = "MIB", default_value_t = 8192)]
+    memory_mib: u64,
+    /// The most processor time that the import may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    cpu_seconds: u64,
 }
 
 fn main() -> ExitCode {
@@ -66,7 +77,33 @@ fn main() -> ExitCode {
 
 fn import(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let path = arguments.model.display();
-    let onnx = fs::read(&arguments.model).map_err(|error| format!("{path}: {error}"))?;
+    // All files are open before anything is read: afterwards none can be opened.
+    let mut onnx = open(&arguments.model, OpenOptions::new().read(true))?;
+    let create = || OpenOptions::new().write(true).create(true).truncate(true).clone();
+    let mut plan_file = open(&arguments.plan, &create())?;
+    let mut weights_file = open(&arguments.weights, &create())?;
+    let memory_bytes = arguments.memory_mib.checked_mul(1 << 20).ok_or("too much memory")?;
+    confine(Limits { memory_bytes, cpu_seconds: arguments.cpu_seconds })?;
+
+    let mut bytes = Vec::new();
+    onnx.read_to_end(&mut bytes).map_err(|error| format!("{path}: {error}"))?;
+    let (model, weights) = lower(arguments, &bytes)?;
+    weights_file.write_all(&weights).map_err(say(&arguments.weights))?;
+    plan_file.write_all(&model.write()).map_err(say(&arguments.plan))?;
+    Ok(())
+}
+
+fn open(path: &Path, how: &OpenOptions) -> Result<File, String> {
+    how.open(path).map_err(say(path))
+}
+
+fn say(path: &Path) -> impl FnOnce(std::io::Error) -> String {
+    move |error| format!("{}: {error}", path.display())
+}
+
+/// The model and the bytes of its weights.
+fn lower(arguments: &Arguments, onnx: &[u8]) -> Result<(Model, Vec<u8>), Box<dyn Error>> {
+    let path = arguments.model.display();
     let mut weights = Weights::default();
     let mut plans = Vec::new();
     let mut batches: Vec<_> = arguments.batches.iter().copied().map(Some).collect();
@@ -75,7 +112,7 @@ fn import(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     for batch in batches {
         let (length, outputs) = (arguments.length.clone(), arguments.outputs.clone());
-        let graph = source::read(&onnx, &Wanted { batch, length, outputs })
+        let graph = source::read(onnx, &Wanted { batch, length, outputs })
             .map_err(|error| format!("{path}: {error:#}"))?;
         let plan = lower::lower(&graph, batch, &mut weights).map_err(|refused| {
             let list: String = refused.iter().map(|it| format!("\n  {it}")).collect();
@@ -83,18 +120,13 @@ fn import(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         })?;
         if arguments.print {
             for (index, op) in plan.ops.iter().enumerate() {
-                println!("{index:4} {op:?}");
+                println!("{index:4} {op}");
             }
         }
         plans.push(plan);
     }
     let (weights, bytes) = weights.finish();
-    let weight_bytes = u64::try_from(bytes.len())?;
-    let model = Model { weight_bytes, weights, plans };
+    let model = Model { weight_bytes: u64::try_from(bytes.len())?, weights, plans };
     model.check()?;
-    fs::write(&arguments.weights, bytes)
-        .map_err(|error| format!("{}: {error}", arguments.weights.display()))?;
-    fs::write(&arguments.plan, model.write())
-        .map_err(|error| format!("{}: {error}", arguments.plan.display()))?;
-    Ok(())
+    Ok((model, bytes))
 }

@@ -205,3 +205,68 @@ fn regroup(from: &[TDim], strides: &[TDim], to: &[TDim]) -> Option<Vec<TDim>> {
     }
     Some(regrouped)
 }
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::prelude::{Symbol, SymbolScope};
+
+    use super::*;
+
+    fn symbols() -> (SymbolScope, Symbol, Symbol) {
+        let scope = SymbolScope::default();
+        let (batch, length) = (scope.sym("batch"), scope.sym("length"));
+        (scope, batch, length)
+    }
+
+    fn tokens(batch: &Symbol, length: &Symbol) -> Value {
+        let extents = vec![batch.into(), length.into(), TDim::Val(384)];
+        Value::dense(BufferIndex(0), Element::F32, extents)
+    }
+
+    #[test]
+    fn a_dimension_that_is_split_and_moved_is_still_the_same_memory() {
+        let (_scope, batch, length) = symbols();
+        let value = tokens(&batch, &length);
+        let split = value.reshape(2, &[TDim::Val(384)], &[TDim::Val(12), TDim::Val(32)]);
+        let heads = split.expect("splitting moves nothing").move_axis(1, 2);
+        let strides = &heads.operands[0].strides;
+        let length: TDim = length.into();
+        assert_eq!(strides[..], [length * 384, TDim::Val(32), TDim::Val(384), TDim::Val(1)]);
+        assert!(heads.row_major().is_none());
+    }
+
+    #[test]
+    fn dimensions_that_were_moved_apart_cannot_be_merged() {
+        let (_scope, batch, length) = symbols();
+        let value = tokens(&batch, &length);
+        let (b, l): (TDim, TDim) = (batch.into(), length.into());
+        let both = [b.clone(), l.clone()];
+        let merged = value.reshape(0, &both, &[b.clone() * &l]);
+        assert!(merged.expect("neighbours in memory").row_major().is_some());
+        let moved = value.move_axis(0, 1);
+        assert!(moved.reshape(0, &[l.clone(), b.clone()], &[l * &b]).is_none());
+    }
+
+    #[test]
+    fn dimensions_of_one_come_and_go_freely() {
+        let (_scope, batch, length) = symbols();
+        let value = tokens(&batch, &length).move_axis(0, 1);
+        let (b, l): (TDim, TDim) = (batch.into(), length.into());
+        let with = value.reshape(0, &[l.clone(), b.clone()], &[one(), l.clone(), one(), b.clone()]);
+        let with = with.expect("nothing moves");
+        assert_eq!(with.operands[0].strides[1], value.operands[0].strides[0]);
+        let without = with.remove_axis(2).remove_axis(0);
+        assert_eq!(without.operands[0], value.operands[0]);
+    }
+
+    #[test]
+    fn a_slice_and_a_broadcast_only_change_the_view() {
+        let (_scope, batch, length) = symbols();
+        let (b, l): (TDim, TDim) = (batch.into(), length.into());
+        let table = Value::dense(BufferIndex(3), Element::F32, vec![one(), 512.into(), 4.into()]);
+        let rows = table.slice(1, &TDim::Val(2), &(l.clone() + 2)).broadcast(&[b, l, 4.into()]);
+        let view = rows.plain().expect("nothing is computed");
+        assert_eq!(view.offset, TDim::Val(8));
+        assert_eq!(view.strides[..], [zero(), TDim::Val(4), one()]);
+    }
+}

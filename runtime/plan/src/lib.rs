@@ -21,6 +21,7 @@ mod op;
 mod program;
 mod size;
 mod tensor;
+mod text;
 
 pub use bind::BindError;
 pub use bound::{Bound, Place, Run, Slot};

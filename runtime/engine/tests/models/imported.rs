@@ -28,12 +28,7 @@ pub(crate) fn magika() -> Imported {
 fn import(name: &str, flags: &[&str]) -> Imported {
     let onnx = cache().join("models").join(name).join("model.onnx");
     assert!(onnx.exists(), "{} is missing: run `cargo xtask models`", onnx.display());
-    let importer = binaries().join("gpumux-import");
-    assert!(
-        importer.exists(),
-        "{} is missing: run `cargo build --release --workspace --all-targets`",
-        importer.display()
-    );
+    let importer = binary("gpumux-import");
     let folder = tempfile::tempdir().unwrap();
     let (plan, weights) = (folder.path().join("plan"), folder.path().join("weights"));
     let status = Command::new(importer)
@@ -62,7 +57,17 @@ fn cache() -> PathBuf {
 }
 
 /// The folder of the binaries of the build that this test belongs to.
-pub(crate) fn binaries() -> PathBuf {
+fn binaries() -> PathBuf {
+    if let Some(folder) = env::var_os("GPUMUX_BIN_DIR") {
+        return folder.into();
+    }
     let own = env::current_exe().unwrap();
     own.parent().and_then(Path::parent).expect("a test lies two folders deep").to_owned()
+}
+
+/// A binary of that build.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    let path = binaries().join(name);
+    assert!(path.exists(), "{} is missing: run `cargo xtask test`", path.display());
+    path
 }

@@ -13,7 +13,7 @@ use gpumux_cuda::{
 use gpumux_engine::{PrepareOptions, Prepared, Resident, Trial};
 use gpumux_plan::Shape;
 
-use crate::imported::{Imported, binaries};
+use crate::imported::{Imported, binary};
 
 /// Set in a child: the body of the test is to run.
 const CHILD: &str = "GPUMUX_TEST_CHILD";
@@ -28,12 +28,7 @@ pub(crate) fn run<F: FnOnce(Machine)>(body: F) {
     let (_, test) = type_name::<F>().split_once("::").expect("a path in this crate");
     let test = test.trim_end_matches("::{{closure}}");
     let folder = tempfile::tempdir().unwrap();
-    let emulator = binaries().join("libgpumux_emulator.so");
-    assert!(
-        emulator.exists(),
-        "{} is missing: run `cargo build --release --workspace --all-targets`",
-        emulator.display()
-    );
+    let emulator = binary("libgpumux_emulator.so");
     for stem in ["libcuda.so", "libcublasLt.so"] {
         for suffix in ["", ".1", ".12", ".13"] {
             symlink(&emulator, folder.path().join(format!("{stem}{suffix}"))).unwrap();
