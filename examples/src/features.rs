@@ -109,6 +109,8 @@ mod tests {
         check(b"", None);
         check(b"a", None);
         check(b"      ab", None);
-        check(b" a  \n", None);
+        check(b"     a", None);
+        // White space behind the first byte is left on there, so this one is enough.
+        check(b" a  \n", Some(&[97, 32, 32, 10, 256, 32, 97]));
     }
 }

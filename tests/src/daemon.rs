@@ -155,11 +155,20 @@ impl Daemon {
 
     /// Has requests reach the worker all at once: it is stopped while `submit` runs.
     pub fn at_once<T>(&self, submit: impl FnOnce() -> T) -> T {
-        let worker = self.worker();
-        kill(worker, Signal::SIGSTOP).expect("the worker lives");
+        let worker = self.stop_worker();
         let submitted = submit();
         kill(worker, Signal::SIGCONT).expect("the worker lives");
         submitted
+    }
+
+    /// Stops the worker, and sees that every thread of it has stopped.
+    pub fn stop_worker(&self) -> Pid {
+        let worker = self.worker();
+        kill(worker, Signal::SIGSTOP).expect("the worker lives");
+        while !threads_of(worker).all(|state| state == 'T') {
+            std::thread::yield_now();
+        }
+        worker
     }
 
     /// Asks the daemon to stop.
@@ -202,4 +211,14 @@ fn command(folder: &Path, options: &Options) -> Command {
 /// A child's process id.
 pub(crate) fn pid(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).expect("a process id"))
+}
+
+/// The state of each thread of a process, as the kernel's letters.
+fn threads_of(process: Pid) -> impl Iterator<Item = char> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process lives");
+    threads.flatten().filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).ok()?;
+        // The name before it is in parentheses and may hold anything.
+        stat.rsplit_once(") ")?.1.chars().next()
+    })
 }

@@ -33,8 +33,7 @@ fn a_dead_worker_ends_what_is_open_and_the_next_serves() {
     let daemon = Daemon::start(&[NULL]);
     let session = daemon.connect();
     let function = session.open("null", SIZE).unwrap();
-    let worker = daemon.worker();
-    kill(worker, Signal::SIGSTOP).unwrap();
+    let worker = daemon.stop_worker();
     let submit = || {
         let mut request = function.request(8)?;
         request.input_mut::<u8>("data")?.fill(1);
@@ -62,8 +61,7 @@ fn a_dead_daemon_ends_what_is_open() {
     let mut daemon = Daemon::start(&[NULL]);
     let session = daemon.connect();
     let function = session.open("null", SIZE).unwrap();
-    let worker = daemon.worker();
-    kill(worker, Signal::SIGSTOP).unwrap();
+    let worker = daemon.stop_worker();
     let mut request = function.request(8).unwrap();
     request.input_mut::<u8>("data").unwrap().fill(1);
     let pending = request.submit(SubmitOptions::default()).unwrap();
@@ -133,8 +131,7 @@ fn a_second_daemon_does_not_take_the_socket() {
 fn a_drained_daemon_opens_nothing_more() {
     let daemon = Daemon::start(&[NULL]);
     let session = daemon.connect();
-    let worker = daemon.worker();
-    kill(worker, Signal::SIGSTOP).unwrap();
+    let worker = daemon.stop_worker();
     daemon.terminate();
     // The worker is stopped, so the daemon stays in its drain; it says so all the same.
     let status = daemon.await_status(|status| status.draining);
