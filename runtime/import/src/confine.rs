@@ -82,3 +82,30 @@ fn filter() -> Result<BpfProgram, String> {
     let program: Result<BpfProgram, _> = filter.map_err(|error| error.to_string())?.try_into();
     program.map_err(|error: seccompiler::BackendError| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::net::UdpSocket;
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_filtered_thread_computes_and_can_neither_open_nor_connect_nor_start_anything() {
+        // A filter is its thread's alone, so the other tests go on as they were.
+        let confined = thread::spawn(|| {
+            seccompiler::apply_filter(&filter().unwrap()).unwrap();
+            let grown: Vec<u64> = (0..1_000_000).collect();
+            let denied = |error: std::io::Error| error.raw_os_error() == Some(libc::EPERM);
+            (
+                grown.len() == 1_000_000,
+                File::open("/proc/self/status").is_err_and(denied),
+                UdpSocket::bind("127.0.0.1:0").is_err_and(denied),
+                Command::new("/bin/true").status().is_err(),
+            )
+        });
+        assert_eq!(confined.join().unwrap(), (true, true, true, true));
+    }
+}

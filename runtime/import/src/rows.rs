@@ -140,6 +140,8 @@ impl Lowering<'_> {
         let mut moved = self.builder.plain(input)?;
         let last = moved.extents.len().checked_sub(1).ok_or("it has no dimension")?;
         // From the first to the last, so that they keep their order behind the others.
+        let mut axes = axes.to_vec();
+        axes.sort_unstable();
         for (done, axis) in axes.iter().enumerate() {
             moved = moved.move_axis(axis - done, last);
         }
@@ -169,8 +171,6 @@ impl Lowering<'_> {
             scale,
             output: dense(&output)?,
         }));
-        let mut axes = axes.to_vec();
-        axes.sort_unstable();
         Ok(axes.iter().fold(output, |value, axis| value.insert_axis(*axis)))
     }
 
