@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn import(model: &Path, more: &[&str]) -> (Output, bool) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let (plan, weights) = (folder.path().join("plan"), folder.path().join("weights"));
     let output = Command::new(env!("CARGO_BIN_EXE_gpumux-import"))
         .arg(model)
@@ -15,7 +15,7 @@ fn import(model: &Path, more: &[&str]) -> (Output, bool) {
         .arg(&weights)
         .args(more)
         .output()
-        .unwrap();
+        .expect("the importer starts");
     let wrote = fs::read(&plan).is_ok_and(|plan| !plan.is_empty());
     (output, wrote)
 }
