@@ -142,7 +142,7 @@ fn model() -> Model {
     };
     let bytes = u64::from(TABLE_ROWS * WIDTH * 4);
     let table = Weight {
-        hash: *blake3::hash(&vec![0; 96]).as_bytes(),
+        hash: *blake3::hash(&[0; 96]).as_bytes(),
         element: Element::F32,
         elements: bytes / 4,
         offset: 0,
