@@ -24,16 +24,20 @@ impl Code {
     pub(crate) const INVALID_CONTEXT: Code = Code(201);
     pub(crate) const NO_BINARY_FOR_GPU: Code = Code(209);
     pub(crate) const UNSUPPORTED_LIMIT: Code = Code(215);
+    pub(crate) const PEER_ACCESS_UNSUPPORTED: Code = Code(217);
     pub(crate) const INVALID_PTX: Code = Code(218);
     pub(crate) const UNSUPPORTED_EXEC_AFFINITY: Code = Code(224);
     pub(crate) const UNSUPPORTED_PTX_VERSION: Code = Code(222);
     pub(crate) const FILE_NOT_FOUND: Code = Code(301);
     pub(crate) const OPERATING_SYSTEM: Code = Code(304);
     pub(crate) const INVALID_HANDLE: Code = Code(400);
+    pub(crate) const ILLEGAL_STATE: Code = Code(401);
     pub(crate) const NOT_FOUND: Code = Code(500);
     pub(crate) const NOT_READY: Code = Code(600);
     pub(crate) const ILLEGAL_ADDRESS: Code = Code(700);
     pub(crate) const LAUNCH_TIMEOUT: Code = Code(702);
+    pub(crate) const PEER_ACCESS_ALREADY_ENABLED: Code = Code(704);
+    pub(crate) const PEER_ACCESS_NOT_ENABLED: Code = Code(705);
     pub(crate) const CONTEXT_IS_DESTROYED: Code = Code(709);
     pub(crate) const ASSERT: Code = Code(710);
     pub(crate) const HOST_MEMORY_ALREADY_REGISTERED: Code = Code(712);
@@ -41,6 +45,15 @@ impl Code {
     pub(crate) const MISALIGNED_ADDRESS: Code = Code(716);
     pub(crate) const LAUNCH_FAILED: Code = Code(719);
     pub(crate) const NOT_SUPPORTED: Code = Code(801);
+    pub(crate) const CAPTURE_UNSUPPORTED: Code = Code(900);
+    pub(crate) const CAPTURE_INVALIDATED: Code = Code(901);
+    pub(crate) const CAPTURE_MERGE: Code = Code(902);
+    pub(crate) const CAPTURE_UNMATCHED: Code = Code(903);
+    pub(crate) const CAPTURE_UNJOINED: Code = Code(904);
+    pub(crate) const CAPTURE_ISOLATION: Code = Code(905);
+    pub(crate) const CAPTURE_IMPLICIT: Code = Code(906);
+    pub(crate) const CAPTURED_EVENT: Code = Code(907);
+    pub(crate) const CAPTURE_WRONG_THREAD: Code = Code(908);
     pub(crate) const UNKNOWN: Code = Code(999);
 
     /// The code's name in the headers, or `None` where no such code exists.

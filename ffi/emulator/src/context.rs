@@ -1,10 +1,12 @@
 //! Contexts: what owns streams, memory and modules, and which of them each thread has current.
 
+use crate::capture::CAPTURES;
 use crate::code::{Code, Outcome};
 use crate::device::Device;
 use crate::handle::{Handle, Table};
 use crate::memory::HOST;
 use crate::module::MODULES;
+use crate::reach::Reach;
 use crate::schedule::{Manner, SCHEDULE, StreamId};
 use crate::stream::{EVENTS, STREAMS};
 use std::cell::RefCell;
@@ -38,6 +40,7 @@ pub(crate) struct Context {
     legacy: OnceLock<StreamId>,
     per_thread: Mutex<HashMap<ThreadId, StreamId>>,
     limits: Mutex<[usize; LIMITS]>,
+    reach: Reach,
 }
 
 impl Context {
@@ -55,6 +58,7 @@ impl Context {
             legacy: OnceLock::new(),
             per_thread: Mutex::default(),
             limits: Mutex::new(LIMIT_DEFAULTS),
+            reach: Reach::new(device.ordinal(), device.memory()),
         });
         CONTEXTS.enter(number, Arc::clone(&context));
         context.legacy();
@@ -69,6 +73,7 @@ impl Context {
         if CONTEXTS.remove(self.handle()).is_err() {
             return;
         }
+        CAPTURES.drop_context(self);
         SCHEDULE.bury(self);
         STREAMS.remove_where(|stream| stream.context.is(self));
         EVENTS.remove_where(|event| event.context().is(self));
@@ -92,6 +97,21 @@ impl Context {
     /// Its device.
     pub(crate) fn device(&self) -> &Arc<Device> {
         &self.device
+    }
+
+    /// What its kernels may touch.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// Whether its work may touch all of `bytes` from `address`.
+    pub(crate) fn covers(&self, address: u64, bytes: u64) -> bool {
+        let memory = self.device.memory();
+        if memory.owns(address) {
+            memory.covers(address, bytes)
+        } else {
+            self.reach.allows(address, bytes)
+        }
     }
 
     /// The flags that it was made with.
@@ -132,6 +152,7 @@ impl Context {
     /// Waits for all that was enqueued until now.
     pub(crate) fn synchronize(&self) -> Outcome {
         self.check()?;
+        CAPTURES.refuse_context(self)?;
         SCHEDULE.wait_for_context(self);
         self.check()
     }

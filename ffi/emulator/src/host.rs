@@ -1,7 +1,6 @@
 //! Host memory that the device may touch: pinned (allocated here) and registered (the program's
 //! own). One table for the process, as every device sees all of it. It copies nothing.
 
-use crate::block::MemoryView;
 use crate::code::{Code, Outcome};
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -135,15 +134,6 @@ impl HostRanges {
     fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, HostRange>> {
         self.ranges.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What compiled code asks about an address outside the window; see [`MemoryView::host_allows`].
-pub(crate) extern "C" fn host_allows(view: *const MemoryView, address: u64, bytes: u64) -> u32 {
-    // SAFETY: compiled code passes the view that it was given, which outlives the launch.
-    let ranges = unsafe { (*view).host_ranges };
-    // SAFETY: `Memory` puts the address of the process's one table there, which is never dropped.
-    let ranges = unsafe { &*ranges.cast::<HostRanges>() };
-    u32::from(ranges.covers(address, bytes))
 }
 
 fn overlap(ranges: &BTreeMap<u64, HostRange>, start: u64, end: u64) -> bool {

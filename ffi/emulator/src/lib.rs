@@ -2,11 +2,12 @@
 //!
 //! `driver` and `blas` are the two ABIs; below them is a safe core that knows neither. From the
 //! bottom up: `space`, `window` and `host` make `memory`; `sm` and `engine` run work; `schedule`
-//! orders it; `context`, `stream` and `module` are what the program holds. `ptx` reads a module's
+//! orders it, `capture` and `graph` note it; `context`, `stream` and `module` are what the program holds. `ptx` reads a module's
 //! text and `jit` compiles it; what compiled code sees of all this is `block`.
 
 mod blas;
 mod block;
+mod capture;
 mod claim;
 mod clock;
 mod code;
@@ -15,13 +16,16 @@ mod device;
 mod driver;
 mod engine;
 mod fault;
+mod graph;
 mod handle;
 mod host;
 mod jit;
 mod machine;
 mod memory;
 mod module;
+mod pool;
 mod ptx;
+mod reach;
 mod schedule;
 mod scratch;
 mod sm;

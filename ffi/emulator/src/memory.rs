@@ -3,10 +3,11 @@
 
 use crate::block::{GRANULE_BYTES, MemoryView};
 use crate::code::{Code, Outcome};
-use crate::host::{HostRanges, host_allows};
+use crate::host::HostRanges;
 use crate::space::Space;
 use crate::window::Window;
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -24,14 +25,14 @@ pub(crate) struct Allocation {
     pub(crate) context: usize,
     /// Managed memory: the program uses it by the same address, as it could all memory here.
     pub(crate) managed: bool,
+    /// The pool that it was allocated from.
+    pub(crate) pool: Option<usize>,
     /// A free in stream order was asked for: nobody may free it again.
     leaving: bool,
 }
 
 /// A device's memory.
 pub(crate) struct Memory {
-    // Declared before `window`, whose table it points to.
-    view: View,
     held: Mutex<Held>,
     window: Window,
 }
@@ -41,32 +42,42 @@ struct Held {
     allocations: BTreeMap<u64, Allocation>,
 }
 
-struct View(MemoryView);
+/// What compiled code checks its addresses against.
+pub(crate) struct View(MemoryView);
 
-// SAFETY: its pointers name the window's table and the process's host ranges, both of which are
-// read and written as atomics or under a lock, and outlive it.
+// SAFETY: its pointers name the window's table and what its maker asks about other addresses, both
+// of which are read and written as atomics or under a lock, and outlive it.
 unsafe impl Send for View {}
 // SAFETY: as above.
 unsafe impl Sync for View {}
+
+impl View {
+    /// As compiled code takes it.
+    pub(crate) fn get(&self) -> &MemoryView {
+        &self.0
+    }
+}
+
+/// Answers for addresses outside the window; see [`MemoryView::host_allows`].
+type Ask = extern "C" fn(view: *const MemoryView, address: u64, bytes: u64) -> u32;
 
 impl Memory {
     /// Reserves `bytes` of addresses. Pages cost nothing before they are touched.
     pub(crate) fn new(bytes: u64) -> io::Result<Self> {
         let window = Window::reserve(bytes)?;
-        let view = MemoryView {
-            window_base: window.base(),
-            window_bytes: window.bytes(),
-            granules: window.table(),
-            host_allows,
-            host_ranges: (&raw const HOST).cast(),
-        };
         let held = Held { space: Space::new(bytes / GRANULE_BYTES), allocations: BTreeMap::new() };
-        Ok(Self { view: View(view), held: Mutex::new(held), window })
+        Ok(Self { held: Mutex::new(held), window })
     }
 
-    /// What compiled code checks its addresses against.
-    pub(crate) fn view(&self) -> &MemoryView {
-        &self.view.0
+    /// A view of this memory that asks `beyond` about every other address. Both must outlive it.
+    pub(crate) fn view(&self, ask: Ask, beyond: *const c_void) -> View {
+        View(MemoryView {
+            window_base: self.window.base(),
+            window_bytes: self.window.bytes(),
+            granules: self.window.table(),
+            host_allows: ask,
+            host_ranges: beyond,
+        })
     }
 
     /// Bytes that are free, and bytes in all.
@@ -81,6 +92,27 @@ impl Memory {
 
     /// Allocates zeroed memory for a context.
     pub(crate) fn allocate(&self, bytes: u64, context: usize) -> Outcome<u64> {
+        self.take(bytes, context, None, false)
+    }
+
+    /// Allocates managed memory for a context.
+    pub(crate) fn allocate_managed(&self, bytes: u64, context: usize) -> Outcome<u64> {
+        self.take(bytes, context, None, true)
+    }
+
+    /// Allocates from a pool for a context.
+    pub(crate) fn allocate_from(&self, pool: usize, bytes: u64, context: usize) -> Outcome<u64> {
+        self.take(bytes, context, Some(pool), false)
+    }
+
+    /// Bytes that are allocated from a pool.
+    pub(crate) fn used_by_pool(&self, pool: usize) -> u64 {
+        let held = self.held();
+        let of_pool = held.allocations.values().filter(|found| found.pool == Some(pool));
+        of_pool.map(|found| found.bytes.next_multiple_of(GRANULE_BYTES)).sum()
+    }
+
+    fn take(&self, bytes: u64, context: usize, pool: Option<usize>, managed: bool) -> Outcome<u64> {
         if bytes == 0 {
             return Err(Code::INVALID_VALUE);
         }
@@ -92,17 +124,8 @@ impl Memory {
             return Err(Code::OUT_OF_MEMORY);
         }
         let start = self.window.base() + at * GRANULE_BYTES;
-        let allocation = Allocation { start, bytes, context, managed: false, leaving: false };
+        let allocation = Allocation { start, bytes, context, managed, pool, leaving: false };
         held.allocations.insert(start, allocation);
-        Ok(start)
-    }
-
-    /// Allocates managed memory for a context.
-    pub(crate) fn allocate_managed(&self, bytes: u64, context: usize) -> Outcome<u64> {
-        let start = self.allocate(bytes, context)?;
-        if let Some(allocation) = self.held().allocations.get_mut(&start) {
-            allocation.managed = true;
-        }
         Ok(start)
     }
 

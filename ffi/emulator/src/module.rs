@@ -4,7 +4,6 @@
 use crate::block::{Block, Fault};
 use crate::code::{Code, Outcome};
 use crate::context::{self, Context};
-use crate::device::Device;
 use crate::driver::limits;
 use crate::handle::{Handle, Table};
 use crate::jit::{self, CompileErrorKind, Kernel};
@@ -148,9 +147,9 @@ fn place(program: &jit::Program, context: &Context) -> Outcome<BTreeMap<String, 
     }
     program.link(&addresses);
     for (address, variable) in addresses.iter().zip(&program.variables) {
-        let bytes = variable.initial_bytes(&addresses).into_boxed_slice();
+        let bytes = variable.initial_bytes(&addresses);
         if !bytes.is_empty() {
-            Transfer::Staged { to: Place::Device(*address), bytes }.run(machine)?;
+            Transfer::Staged { to: Place::Device(*address), bytes: bytes.into() }.run(machine)?;
         }
     }
     Ok(placed)
@@ -233,7 +232,7 @@ pub(crate) struct KernelGrid {
     /// Blocks, threads and shared memory.
     pub(crate) shape: Shape,
     /// Where it runs.
-    pub(crate) device: Arc<Device>,
+    pub(crate) context: Arc<Context>,
 }
 
 impl Grid for KernelGrid {
@@ -259,8 +258,8 @@ impl Grid for KernelGrid {
             index,
             dynamic_shared_bytes,
             sm,
-            sm_count: self.device.sms().count(),
-            memory: self.device.memory().view(),
+            sm_count: self.context.device().sms().count(),
+            memory: self.context.reach().view(),
             stop,
         };
         let outcome = self.kernel.run_block(&block, &mut scratch.kernel);

@@ -52,7 +52,8 @@ pub(crate) enum Manner {
     NonBlocking,
 }
 
-/// One piece of work.
+/// One piece of work. A graph keeps it and runs clones of it.
+#[derive(Clone)]
 pub(crate) enum Work {
     /// Nothing: a place for what it waits for.
     Nothing,
@@ -63,13 +64,25 @@ pub(crate) enum Work {
     /// Waits for a word.
     Await(u64, Word, Until),
     /// Runs a grid on the stream's SMs.
-    Launch(Box<dyn Grid>),
+    Launch(Arc<dyn Grid>),
     /// Moves or sets bytes.
     Transfer(Transfer),
     /// Frees an allocation.
     Free(u64),
     /// Calls the program.
-    Call(Box<dyn FnOnce() + Send>),
+    Call(Arc<dyn Fn() + Send + Sync>),
+}
+
+/// A piece of work that belongs to several; see [`Schedule::enqueue_steps`].
+pub(crate) struct Step {
+    /// The work.
+    pub(crate) work: Work,
+    /// Zero is the stream itself; others are streams that live as long as the steps.
+    pub(crate) lane: usize,
+    /// Earlier steps that it waits for, by their index.
+    pub(crate) after: Vec<usize>,
+    /// Points besides that it waits for.
+    pub(crate) outside: Vec<Point>,
 }
 
 struct Queue {
@@ -109,23 +122,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// Makes a stream whose work runs on `sms`.
     pub(crate) fn open(&self, context: &Arc<Context>, manner: Manner, sms: Arc<[u32]>) -> StreamId {
-        let mut state = self.state();
-        let id = StreamId(state.next);
-        state.next += 1;
-        let queue = Queue {
-            context: Arc::clone(context),
-            manner,
-            sms,
-            pending: VecDeque::new(),
-            enqueued: 0,
-            ended: 0,
-            running: false,
-            waiting: false,
-            waiters: Vec::new(),
-            closing: false,
-        };
-        state.queues.insert(id, queue);
-        id
+        self.state().open(context, manner, sms)
     }
 
     /// Lets a stream go once its work has ended. Does not wait.
@@ -139,17 +136,21 @@ impl Schedule {
 
     /// Appends work that also waits for `after`, and starts it where nothing stands before it.
     pub(crate) fn enqueue(&self, stream: StreamId, work: Work, after: &[Point]) -> Outcome<Point> {
-        let mut state = self.state();
-        let mut after = after.to_vec();
-        state.add_legacy_order(stream, &mut after)?;
-        let queue = state.queues.get_mut(&stream).ok_or(Code::INVALID_HANDLE)?;
-        queue.enqueued += 1;
-        queue.pending.push_back((work, after));
-        let point = Point { stream, count: queue.enqueued };
-        if !queue.running && !queue.waiting && state.advance(stream) {
+        let (point, moved) = self.state().enqueue(stream, work, after.to_vec())?;
+        if moved {
             self.moved.notify_all();
         }
         Ok(point)
+    }
+
+    /// Appends steps that are one thing to their stream: what others enqueue comes before all of
+    /// them or after all of them. Returns the point of each.
+    pub(crate) fn enqueue_steps(&self, stream: StreamId, steps: Vec<Step>) -> Outcome<Vec<Point>> {
+        let mut state = self.state();
+        let outcome = state.enqueue_steps(stream, steps);
+        drop(state);
+        self.moved.notify_all();
+        outcome
     }
 
     /// The end of what is in a stream now, or `None` where it is idle.
@@ -239,6 +240,62 @@ impl Schedule {
 }
 
 impl State {
+    fn open(&mut self, context: &Arc<Context>, manner: Manner, sms: Arc<[u32]>) -> StreamId {
+        let id = StreamId(self.next);
+        self.next += 1;
+        let queue = Queue {
+            context: Arc::clone(context),
+            manner,
+            sms,
+            pending: VecDeque::new(),
+            enqueued: 0,
+            ended: 0,
+            running: false,
+            waiting: false,
+            waiters: Vec::new(),
+            closing: false,
+        };
+        self.queues.insert(id, queue);
+        id
+    }
+
+    /// Appends work. Returns its point, and whether anything ended at once.
+    fn enqueue(
+        &mut self,
+        stream: StreamId,
+        work: Work,
+        mut after: Vec<Point>,
+    ) -> Outcome<(Point, bool)> {
+        self.add_legacy_order(stream, &mut after)?;
+        let queue = self.queues.get_mut(&stream).ok_or(Code::INVALID_HANDLE)?;
+        queue.enqueued += 1;
+        queue.pending.push_back((work, after));
+        let point = Point { stream, count: queue.enqueued };
+        let idle = !queue.running && !queue.waiting;
+        Ok((point, idle && self.advance(stream)))
+    }
+
+    fn enqueue_steps(&mut self, stream: StreamId, steps: Vec<Step>) -> Outcome<Vec<Point>> {
+        let queue = self.queues.get(&stream).ok_or(Code::INVALID_HANDLE)?;
+        let (context, sms) = (Arc::clone(&queue.context), Arc::clone(&queue.sms));
+        let lanes = steps.iter().map(|step| step.lane).max().unwrap_or(0);
+        let mut streams = vec![stream];
+        streams.extend((0..lanes).map(|_| self.open(&context, Manner::NonBlocking, sms.clone())));
+        let mut points: Vec<Point> = Vec::with_capacity(steps.len());
+        for step in steps {
+            let mut after = step.outside;
+            after.extend(step.after.iter().map(|earlier| points[*earlier]));
+            points.push(self.enqueue(streams[step.lane], step.work, after)?.0);
+        }
+        for lane in &streams[1..] {
+            if let Some(queue) = self.queues.get_mut(lane) {
+                queue.closing = true;
+            }
+            self.remove_if_over(*lane);
+        }
+        Ok(points)
+    }
+
     fn is_past(&self, point: Point) -> bool {
         self.queues.get(&point.stream).is_none_or(|queue| point.count <= queue.ended)
     }
@@ -413,7 +470,7 @@ impl Owner for Running {
 }
 
 /// Hands a grid to the SMs, and a watch over its time to the engine that has an eye on such things.
-fn start_launch(stream: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
+fn start_launch(stream: StreamId, queue: &Queue, grid: Arc<dyn Grid>) {
     let context = &queue.context;
     let device = context.device();
     let over = Arc::new(AtomicBool::new(false));
@@ -429,5 +486,5 @@ fn start_launch(stream: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
         }));
     }
     let owner = Running { stream, context: Arc::clone(context), over };
-    device.sms().submit(grid, &queue.sms, context.stop(), Box::new(owner));
+    device.sms().submit(Box::new(grid), &queue.sms, context.stop(), Box::new(owner));
 }

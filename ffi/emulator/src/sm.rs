@@ -43,6 +43,26 @@ pub(crate) trait Grid: Send + Sync {
     ) -> Result<(), Fault>;
 }
 
+impl Grid for Arc<dyn Grid> {
+    fn blocks(&self) -> u64 {
+        self.as_ref().blocks()
+    }
+
+    fn sms_max(&self) -> usize {
+        self.as_ref().sms_max()
+    }
+
+    fn run(
+        &self,
+        block: u64,
+        sm: u32,
+        stop: &AtomicU32,
+        scratch: &mut Scratch,
+    ) -> Result<(), Fault> {
+        self.as_ref().run(block, sm, stop, scratch)
+    }
+}
+
 /// Who submitted a grid, and is told what becomes of it.
 pub(crate) trait Owner: Send + Sync {
     /// A block faulted. Its launch is to stop: the owner sets the `stop` that it submitted, once it

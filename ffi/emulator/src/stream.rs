@@ -1,8 +1,10 @@
 //! Streams and events as the program holds them: handles onto the schedule.
 
+use crate::capture::{CAPTURES, Captured};
 use crate::clock::Moment;
 use crate::code::{Code, Outcome};
 use crate::context::{self, Context};
+use crate::graph::Task;
 use crate::handle::{Handle, Table};
 use crate::schedule::{Manner, Point, SCHEDULE, StreamId, Work};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -65,13 +67,36 @@ impl Stream {
         }
     }
 
-    /// Appends work.
-    pub(crate) fn enqueue(&self, work: Work) -> Outcome<Point> {
-        SCHEDULE.enqueue(self.id, work, &[])
+    /// Whether it is its context's legacy stream.
+    pub(crate) fn is_legacy(&self) -> bool {
+        self.id == self.context.legacy()
+    }
+
+    /// Whether it and the legacy stream wait for each other.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.flags & NON_BLOCKING == 0
+    }
+
+    /// Appends work, or notes it where the stream is captured.
+    pub(crate) fn enqueue(&self, work: Work) -> Outcome {
+        self.enqueue_task(Task::Work(work))
+    }
+
+    /// Appends work, or notes the task where the stream is captured.
+    pub(crate) fn enqueue_task(&self, task: Task) -> Outcome {
+        match CAPTURES.take(self, task)? {
+            None => Ok(()),
+            Some(Task::Work(work)) => SCHEDULE.enqueue(self.id, work, &[]).map(|_| ()),
+            Some(Task::Record(event)) => event.record_now(self),
+            Some(Task::Wait(event)) => event.hold_back_now(self),
+            Some(Task::Graph(_)) => Err(Code::NOT_SUPPORTED),
+        }
     }
 
     /// Waits for all that is in the stream now.
     pub(crate) fn synchronize(&self) -> Outcome {
+        CAPTURES.refuse(self)?;
+        CAPTURES.refuse_unsafe()?;
         if let Some(tail) = SCHEDULE.tail(self.id) {
             SCHEDULE.wait(tail);
         }
@@ -80,7 +105,12 @@ impl Stream {
 
     /// Appends work and waits for it.
     pub(crate) fn run(&self, work: Work) -> Outcome {
-        let point = self.enqueue(work)?;
+        CAPTURES.refuse(self)?;
+        // The legacy stream is never captured; the work comes back unless it must not run.
+        let Some(Task::Work(work)) = CAPTURES.take(self, Task::Work(work))? else {
+            return Err(Code::CAPTURE_UNSUPPORTED);
+        };
+        let point = SCHEDULE.enqueue(self.id, work, &[])?;
         SCHEDULE.wait(point);
         self.context.check()
     }
@@ -95,9 +125,11 @@ pub(crate) struct Event {
 
 /// The latest record of an event.
 #[derive(Clone)]
-struct Record {
-    point: Point,
-    at: Arc<OnceLock<Moment>>,
+enum Record {
+    /// In a stream.
+    Point(Point, Arc<OnceLock<Moment>>),
+    /// In a capture, where it is never reached.
+    Captured(Captured),
 }
 
 /// `CU_EVENT_DISABLE_TIMING`.
@@ -128,34 +160,83 @@ impl Event {
         &self.context
     }
 
-    /// Records it in a stream of its own context.
+    /// Records it in a stream of its own context; in a captured one, marks where the capture is.
     pub(crate) fn record(&self, stream: &Stream) -> Outcome {
+        match CAPTURES.record(stream)? {
+            Some(captured) if self.context.is(&stream.context) => {
+                *self.last() = Some(Record::Captured(captured));
+                Ok(())
+            }
+            Some(_) => Err(Code::INVALID_HANDLE),
+            None => self.record_now(stream),
+        }
+    }
+
+    /// Records it in a stream that is not captured.
+    pub(crate) fn record_now(&self, stream: &Stream) -> Outcome {
         if !self.context.is(&stream.context) {
             return Err(Code::INVALID_HANDLE);
         }
         let at = Arc::new(OnceLock::new());
         let mut last = self.last();
-        let point = stream.enqueue(Work::Mark(Arc::clone(&at)))?;
-        *last = Some(Record { point, at });
+        let mark = Task::Work(Work::Mark(Arc::clone(&at)));
+        // The legacy stream may not be used beside some captures.
+        let Some(Task::Work(mark)) = CAPTURES.take(stream, mark)? else {
+            return Err(Code::CAPTURE_UNSUPPORTED);
+        };
+        *last = Some(Record::Point(SCHEDULE.enqueue(stream.id, mark, &[])?, at));
         Ok(())
+    }
+
+    /// Notes a record that a graph made.
+    pub(crate) fn note(&self, point: Point, at: Arc<OnceLock<Moment>>) {
+        *self.last() = Some(Record::Point(point, at));
     }
 
     /// Makes what is enqueued in `stream` from now on wait for the latest record.
     pub(crate) fn hold_back(&self, stream: &Stream) -> Outcome {
-        let Some(record) = self.last().clone() else { return Ok(()) };
-        SCHEDULE.enqueue(stream.id, Work::Nothing, &[record.point]).map(|_| ())
+        let last = self.last().clone();
+        match last {
+            None => Ok(()),
+            Some(Record::Captured(captured)) => CAPTURES.join(stream, &captured),
+            Some(Record::Point(..)) => {
+                CAPTURES.refuse_foreign_event(stream)?;
+                self.hold_back_now(stream)
+            }
+        }
+    }
+
+    /// As [`Event::hold_back`], for a stream that is not captured.
+    pub(crate) fn hold_back_now(&self, stream: &Stream) -> Outcome {
+        let Some(point) = self.point()? else { return Ok(()) };
+        SCHEDULE.enqueue(stream.id, Work::Nothing, &[point]).map(|_| ())
+    }
+
+    /// The point of the latest record, where there is one.
+    ///
+    /// # Errors
+    /// It was recorded in a capture (907).
+    pub(crate) fn point(&self) -> Outcome<Option<Point>> {
+        match self.last().as_ref() {
+            None => Ok(None),
+            Some(Record::Point(point, _)) => Ok(Some(*point)),
+            Some(Record::Captured(captured)) => Err(CAPTURES.refuse_event(captured)),
+        }
     }
 
     /// Whether the latest record was reached; an event that was never recorded counts as reached.
-    pub(crate) fn is_past(&self) -> bool {
-        self.last().as_ref().is_none_or(|record| SCHEDULE.is_past(record.point))
+    pub(crate) fn is_past(&self) -> Outcome<bool> {
+        let point = self.point()?;
+        CAPTURES.refuse_unsafe()?;
+        Ok(point.is_none_or(|point| SCHEDULE.is_past(point)))
     }
 
     /// Waits for the latest record.
     pub(crate) fn synchronize(&self) -> Outcome {
-        let record = self.last().clone();
-        if let Some(record) = record {
-            SCHEDULE.wait(record.point);
+        let point = self.point()?;
+        CAPTURES.refuse_unsafe()?;
+        if let Some(point) = point {
+            SCHEDULE.wait(point);
         }
         self.context.check()
     }
@@ -165,9 +246,10 @@ impl Event {
         if !self.timed || !end.timed {
             return Err(Code::INVALID_HANDLE);
         }
-        let at = |event: &Event| {
-            let record = event.last().clone().ok_or(Code::INVALID_HANDLE)?;
-            record.at.get().copied().ok_or(Code::NOT_READY)
+        let at = |event: &Event| match event.last().as_ref() {
+            None => Err(Code::INVALID_HANDLE),
+            Some(Record::Point(_, at)) => at.get().copied().ok_or(Code::NOT_READY),
+            Some(Record::Captured(captured)) => Err(CAPTURES.refuse_event(captured)),
         };
         Ok(at(end)?.millis_since(at(self)?))
     }

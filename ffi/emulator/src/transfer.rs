@@ -4,6 +4,7 @@
 
 use crate::code::{Code, Outcome};
 use crate::machine::Machine;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// One side of a copy.
@@ -32,6 +33,7 @@ impl Place {
 }
 
 /// Bytes that the driver moves or sets.
+#[derive(Clone)]
 pub(crate) enum Transfer {
     /// From one place to another; they may overlap.
     Copy {
@@ -47,7 +49,7 @@ pub(crate) enum Transfer {
         /// Where to.
         to: Place,
         /// What.
-        bytes: Box<[u8]>,
+        bytes: Arc<[u8]>,
     },
     /// Rows of a pattern, as `cuMemset*` and `cuMemsetD2D*` define them.
     Fill {
@@ -91,11 +93,11 @@ impl Transfer {
     pub(crate) fn staged(self) -> Outcome<Transfer> {
         let Transfer::Copy { to, from, bytes } = self else { return Ok(self) };
         let length = usize::try_from(bytes).map_err(|_| Code::INVALID_VALUE)?;
-        let mut staged = vec![0_u8; length].into_boxed_slice();
+        let mut staged = vec![0_u8; length];
         let source = pointer(from.address());
         // SAFETY: the source is the caller's promise, as for `run`; `staged` is new and as long.
         unsafe { std::ptr::copy_nonoverlapping(source, staged.as_mut_ptr(), length) };
-        Ok(Transfer::Staged { to, bytes: staged })
+        Ok(Transfer::Staged { to, bytes: staged.into() })
     }
 
     /// Whether its addresses are allowed now.

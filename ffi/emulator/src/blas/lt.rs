@@ -15,7 +15,7 @@ use std::ffi::{OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static LIBRARIES: Table<()> = Table::new(0x6711);
 static DESCRIPTORS: Table<Mutex<Descriptor>> = Table::new(0x6712);
@@ -266,7 +266,7 @@ fn launch(product: Product, stream: Handle) -> Result<(), Status> {
     let machine = Machine::get()?;
     let sms = stream.context.device().sms().count() as usize;
     let tiles = Tiles::cut(product, machine, sms);
-    Ok(stream.enqueue(Work::Launch(Box::new(tiles))).map(|_| ())?)
+    Ok(stream.enqueue(Work::Launch(Arc::new(tiles)))?)
 }
 
 #[unsafe(no_mangle)]

@@ -1,7 +1,9 @@
 //! Copies.
 
 use super::abi::edge;
+use crate::capture::{CAPTURES, Status};
 use crate::code::{Code, Outcome};
+use crate::context::CONTEXTS;
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::memory::HOST;
@@ -47,6 +49,10 @@ fn copy(stream: Handle, to: Place, from: Place, bytes: usize, back: Return) -> O
     let bytes = bytes as u64;
     let transfer = Transfer::Copy { to, from, bytes };
     transfer.check(machine)?;
+    if back == Return::Early && CAPTURES.status(&stream) != Status::None {
+        // A graph copies what is in the program's memory when it runs.
+        return stream.enqueue(Work::Transfer(transfer));
+    }
     if back == Return::Arrived || is_pageable(to) {
         return stream.run(Work::Transfer(transfer));
     }
@@ -54,9 +60,9 @@ fn copy(stream: Handle, to: Place, from: Place, bytes: usize, back: Return) -> O
         if bytes > STAGED_BYTES_MAX {
             return stream.run(Work::Transfer(transfer));
         }
-        return stream.enqueue(Work::Transfer(transfer.staged()?)).map(|_| ());
+        return stream.enqueue(Work::Transfer(transfer.staged()?));
     }
-    stream.enqueue(Work::Transfer(transfer)).map(|_| ())
+    stream.enqueue(Work::Transfer(transfer))
 }
 
 #[unsafe(no_mangle)]
@@ -115,15 +121,39 @@ extern "C" fn cuMemcpyAsync(to: u64, from: u64, bytes: usize, stream: Handle) ->
     })
 }
 
-/// All memory of the machine is one address space, so the contexts name nothing that is needed.
+/// A copy between contexts. All memory of the machine is one address space, so that they exist is
+/// all that is asked of them.
+fn copy_peer(
+    stream: Handle,
+    (to, to_context): (u64, Handle),
+    (from, from_context): (u64, Handle),
+    bytes: usize,
+) -> Outcome {
+    for context in [to_context, from_context] {
+        CONTEXTS.get(context).map_err(|_| Code::INVALID_CONTEXT)?.check()?;
+    }
+    copy(stream, Place::Device(to), Place::Device(from), bytes, Return::Early)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn cuMemcpyPeer(
+    to: u64,
+    to_context: Handle,
+    from: u64,
+    from_context: Handle,
+    bytes: usize,
+) -> Code {
+    edge(|| copy_peer(Handle::NULL, (to, to_context), (from, from_context), bytes))
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn cuMemcpyPeerAsync(
     to: u64,
-    _to_context: Handle,
+    to_context: Handle,
     from: u64,
-    _from_context: Handle,
+    from_context: Handle,
     bytes: usize,
     stream: Handle,
 ) -> Code {
-    edge(|| copy(stream, Place::Device(to), Place::Device(from), bytes, Return::Early))
+    edge(|| copy_peer(stream, (to, to_context), (from, from_context), bytes))
 }

@@ -99,14 +99,3 @@ extern "C" fn cuDeviceGetByPCIBusId(device: Out<c_int>, id: Text) -> Code {
         device.put(ordinal)
     })
 }
-
-/// Devices of the emulated machine do not reach each other's memory.
-#[unsafe(no_mangle)]
-extern "C" fn cuDeviceCanAccessPeer(can: Out<c_int>, device: c_int, peer: c_int) -> Code {
-    edge(|| {
-        let machine = Machine::get()?;
-        machine.device(device)?;
-        machine.device(peer)?;
-        can.put(0)
-    })
-}

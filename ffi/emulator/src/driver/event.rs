@@ -2,6 +2,7 @@
 
 use super::abi::{Out, edge};
 use crate::code::{Code, Outcome};
+use crate::graph::Task;
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::stream::{EVENTS, Event, Stream};
@@ -26,11 +27,13 @@ extern "C" fn cuEventRecord(event: Handle, stream: Handle) -> Code {
 #[unsafe(no_mangle)]
 extern "C" fn cuEventRecordWithFlags(event: Handle, stream: Handle, flags: c_uint) -> Code {
     edge(|| {
-        // CU_EVENT_RECORD_EXTERNAL has a meaning only in a captured stream.
-        if flags > 1 {
-            return Err(Code::INVALID_VALUE);
+        let (event, stream) = (Event::of(event)?, Stream::of(stream)?);
+        match flags {
+            0 => event.record(&stream),
+            // CU_EVENT_RECORD_EXTERNAL: a node of its own in a captured stream.
+            1 => stream.enqueue_task(Task::Record(event)),
+            _ => Err(Code::INVALID_VALUE),
         }
-        Event::of(event)?.record(&Stream::of(stream)?)
     })
 }
 
@@ -38,7 +41,7 @@ extern "C" fn cuEventRecordWithFlags(event: Handle, stream: Handle, flags: c_uin
 extern "C" fn cuEventQuery(event: Handle) -> Code {
     edge(|| {
         let event = Event::of(event)?;
-        let past = event.is_past();
+        let past = event.is_past()?;
         event.context().check()?;
         if past { Ok(()) } else { Err(Code::NOT_READY) }
     })

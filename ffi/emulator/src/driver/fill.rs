@@ -32,7 +32,7 @@ fn fill(to: u64, rows: Rows, pattern: Pattern, stream: Handle) -> Outcome {
     let (pitch, width, height) = (pitch as u64, width as u64, height as u64);
     let transfer = Transfer::Fill { to, pitch, width, height, pattern };
     transfer.check(Machine::get()?)?;
-    stream.enqueue(Work::Transfer(transfer)).map(|_| ())
+    stream.enqueue(Work::Transfer(transfer))
 }
 
 #[unsafe(no_mangle)]

@@ -8,6 +8,7 @@ use crate::module::{Function, KernelGrid, Shape};
 use crate::schedule::Work;
 use crate::stream::Stream;
 use std::ffi::{c_uint, c_void};
+use std::sync::Arc;
 
 /// `CU_LAUNCH_PARAM_END`, `CU_LAUNCH_PARAM_BUFFER_POINTER`, `CU_LAUNCH_PARAM_BUFFER_SIZE`.
 const PARAM_END: usize = 0;
@@ -99,9 +100,9 @@ fn launch(function: Handle, shape: Shape, stream: Handle, params: Params) -> Out
         kernel: function.kernel.clone(),
         params: params.pack(&function)?,
         shape,
-        device: stream.context.device().clone(),
+        context: stream.context.clone(),
     };
-    stream.enqueue(Work::Launch(Box::new(grid))).map(|_| ())
+    stream.enqueue(Work::Launch(Arc::new(grid)))
 }
 
 #[unsafe(no_mangle)]

@@ -60,7 +60,7 @@ extern "C" fn cuStreamAttachMemAsync(
             return Err(Code::INVALID_VALUE);
         }
         check(address, bytes)?;
-        stream.enqueue(Work::Nothing).map(|_| ())
+        stream.enqueue(Work::Nothing)
     })
 }
 
@@ -91,6 +91,6 @@ extern "C" fn cuMemPrefetchAsync_v2(
     edge(|| {
         let stream = Stream::of(stream)?;
         check(address, bytes)?;
-        stream.enqueue(Work::Nothing).map(|_| ())
+        stream.enqueue(Work::Nothing)
     })
 }

@@ -1,6 +1,7 @@
 //! Device memory and host memory that devices may touch.
 
 use super::abi::{Out, edge};
+use crate::capture::CAPTURES;
 use crate::code::{Code, Outcome};
 use crate::context::{self, CONTEXTS};
 use crate::handle::Handle;
@@ -15,6 +16,7 @@ const PITCH_BYTES: usize = 512;
 
 fn allocate(out: Out<u64>, bytes: usize) -> Outcome {
     let context = context::current()?;
+    CAPTURES.refuse_unsafe()?;
     if out.is_null() {
         return Err(Code::INVALID_VALUE);
     }
@@ -44,33 +46,12 @@ extern "C" fn cuMemAllocPitch_v2(
     })
 }
 
-/// Memory is there at once, so it is usable in every order that the stream allows. Where there is
-/// none, what the stream has still to free may be enough: that is waited for.
-#[unsafe(no_mangle)]
-extern "C" fn cuMemAllocAsync(out: Out<u64>, bytes: usize, stream: Handle) -> Code {
-    edge(|| {
-        let stream = Stream::of(stream)?;
-        let context = &stream.context;
-        if out.is_null() {
-            return Err(Code::INVALID_VALUE);
-        }
-        let allocate = || context.device().memory().allocate(bytes as u64, context.number());
-        let address = allocate().or_else(|code| {
-            if code == Code::OUT_OF_MEMORY && context.device().memory().awaits_frees() {
-                stream.synchronize()?;
-                return allocate();
-            }
-            Err(code)
-        })?;
-        out.put(address)
-    })
-}
-
 /// Waits for the context's work first, as drivers do: what runs may still use the memory.
 #[unsafe(no_mangle)]
 extern "C" fn cuMemFree_v2(address: u64) -> Code {
     edge(|| {
         let current = context::current()?;
+        CAPTURES.refuse_unsafe()?;
         if address == 0 {
             return Ok(());
         }
@@ -86,12 +67,14 @@ extern "C" fn cuMemFree_v2(address: u64) -> Code {
 extern "C" fn cuMemFreeAsync(address: u64, stream: Handle) -> Code {
     edge(|| {
         let stream = Stream::of(stream)?;
+        // A graph that frees would have to own what it frees.
+        CAPTURES.refuse(&stream)?;
         if address == 0 {
             return Ok(());
         }
         let owner = Machine::get()?.owner(address).ok_or(Code::INVALID_VALUE)?;
         owner.memory().begin_free(address)?;
-        stream.enqueue(Work::Free(address)).map(|_| ())
+        stream.enqueue(Work::Free(address))
     })
 }
 
@@ -118,6 +101,7 @@ extern "C" fn cuMemGetAddressRange_v2(start: Out<u64>, bytes: Out<usize>, addres
 
 fn allocate_host(out: Out<u64>, bytes: usize, flags: c_uint) -> Outcome {
     let context = context::current()?;
+    CAPTURES.refuse_unsafe()?;
     if out.is_null() {
         return Err(Code::INVALID_VALUE);
     }
@@ -139,6 +123,7 @@ extern "C" fn cuMemAllocHost_v2(out: Out<u64>, bytes: usize) -> Code {
 extern "C" fn cuMemFreeHost(memory: *mut c_void) -> Code {
     edge(|| {
         let current = context::current()?;
+        CAPTURES.refuse_unsafe()?;
         let range = HOST.find(memory.addr() as u64).ok_or(Code::INVALID_VALUE)?;
         current.synchronize()?;
         if let Ok(owner) = CONTEXTS.get(range.context.into()) {

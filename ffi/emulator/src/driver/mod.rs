@@ -3,12 +3,14 @@
 
 pub(crate) mod abi;
 mod attributes;
+mod capture;
 mod context;
 mod copy;
 mod device;
 mod error;
 mod event;
 mod fill;
+mod graph;
 mod init;
 mod launch;
 pub(crate) mod limits;
@@ -16,7 +18,9 @@ mod managed;
 mod memory;
 mod module;
 mod occupancy;
+mod peer;
 mod pointer;
+mod pool;
 mod stream;
 mod symbol;
 mod value;

@@ -1,12 +1,15 @@
 //! Streams, and what a stream calls on the host.
 
 use super::abi::{Out, edge};
+use crate::capture::CAPTURES;
 use crate::code::{Code, Outcome};
+use crate::graph::Task;
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::schedule::{SCHEDULE, Work};
 use crate::stream::{Event, STREAMS, Stream};
 use std::ffi::{c_int, c_uint, c_void};
+use std::sync::Arc;
 
 #[unsafe(no_mangle)]
 extern "C" fn cuStreamCreate(out: Out<Handle>, flags: c_uint) -> Code {
@@ -32,6 +35,7 @@ extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Code {
     edge(|| {
         Machine::get()?;
         let stream = STREAMS.remove(stream)?;
+        CAPTURES.leave(stream.id);
         SCHEDULE.close(stream.id);
         stream.context.check()
     })
@@ -41,6 +45,8 @@ extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Code {
 extern "C" fn cuStreamQuery(stream: Handle) -> Code {
     edge(|| {
         let stream = Stream::of(stream)?;
+        CAPTURES.refuse(&stream)?;
+        CAPTURES.refuse_unsafe()?;
         let tail = SCHEDULE.tail(stream.id);
         stream.context.check()?;
         if tail.is_none() { Ok(()) } else { Err(Code::NOT_READY) }
@@ -56,11 +62,13 @@ extern "C" fn cuStreamSynchronize(stream: Handle) -> Code {
 extern "C" fn cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint) -> Code {
     edge(|| {
         let stream = Stream::of(stream)?;
-        // CU_EVENT_WAIT_EXTERNAL has a meaning only in a captured stream.
-        if flags > 1 {
-            return Err(Code::INVALID_VALUE);
+        let event = Event::of(event)?;
+        match flags {
+            0 => event.hold_back(&stream),
+            // CU_EVENT_WAIT_EXTERNAL: a node of its own in a captured stream.
+            1 => stream.enqueue_task(Task::Wait(event)),
+            _ => Err(Code::INVALID_VALUE),
         }
-        Event::of(event)?.hold_back(&stream)
     })
 }
 
@@ -92,20 +100,20 @@ extern "C" fn cuStreamGetId(stream: Handle, out: Out<u64>) -> Code {
     edge(|| out.put(Stream::of(stream)?.id.number()))
 }
 
-/// Capture is not offered, so no stream is ever captured.
-#[unsafe(no_mangle)]
-extern "C" fn cuStreamIsCapturing(stream: Handle, out: Out<c_uint>) -> Code {
-    edge(|| {
-        Stream::of(stream)?;
-        out.put(0)
-    })
-}
-
 /// The program's data, on its way to a host function. The driver only carries it.
+#[derive(Clone, Copy)]
 struct Data(*mut c_void);
+
+impl Data {
+    fn get(&self) -> *mut c_void {
+        self.0
+    }
+}
 
 // SAFETY: never looked at; the program says by passing it that another thread may have it.
 unsafe impl Send for Data {}
+// SAFETY: as above.
+unsafe impl Sync for Data {}
 
 #[unsafe(no_mangle)]
 extern "C" fn cuLaunchHostFunc(
@@ -117,11 +125,8 @@ extern "C" fn cuLaunchHostFunc(
         let stream = Stream::of(stream)?;
         let function = function.ok_or(Code::INVALID_VALUE)?;
         let data = Data(data);
-        let call = move || {
-            let Data(data) = { data };
-            function(data);
-        };
-        stream.enqueue(Work::Call(Box::new(call))).map(|_| ())
+        let call = move || function(data.get());
+        stream.enqueue(Work::Call(Arc::new(call)))
     })
 }
 
@@ -138,13 +143,14 @@ extern "C" fn cuStreamAddCallback(
         if flags != 0 {
             return Err(Code::INVALID_VALUE);
         }
+        // The manual: not allowed in a captured stream.
+        CAPTURES.refuse(&stream)?;
         let data = Data(data);
         let number = handle.number();
         let context = stream.context.clone();
         let call = move || {
-            let Data(data) = { data };
-            callback(number, context.check().err().unwrap_or(Code::SUCCESS), data);
+            callback(number, context.check().err().unwrap_or(Code::SUCCESS), data.get());
         };
-        stream.enqueue(Work::Call(Box::new(call))).map(|_| ())
+        stream.enqueue(Work::Call(Arc::new(call)))
     })
 }

@@ -20,7 +20,7 @@ fn write(stream: Handle, address: u64, word: Word, flags: c_uint) -> Outcome {
         return Err(Code::INVALID_VALUE);
     }
     word.check(Machine::get()?, address)?;
-    stream.enqueue(Work::Write(address, word)).map(|_| ())
+    stream.enqueue(Work::Write(address, word))
 }
 
 fn wait(stream: Handle, address: u64, word: Word, flags: c_uint) -> Outcome {
@@ -36,7 +36,7 @@ fn wait(stream: Handle, address: u64, word: Word, flags: c_uint) -> Outcome {
         _ => return Err(Code::INVALID_VALUE),
     };
     word.check(Machine::get()?, address)?;
-    stream.enqueue(Work::Await(address, word, until)).map(|_| ())
+    stream.enqueue(Work::Await(address, word, until))
 }
 
 #[unsafe(no_mangle)]
