@@ -6,11 +6,11 @@ use crate::code::{Code, Outcome};
 use crate::context::{self, Context};
 use crate::driver::limits;
 use crate::handle::{Handle, Table};
-use crate::jit::{self, CompileErrorKind, Kernel};
-use crate::machine::Machine;
+use crate::image::{Image, Refusal};
+use crate::jit::Kernel;
+use crate::library;
 use crate::scratch::Scratch;
 use crate::sm::Grid;
-use crate::transfer::{Place, Transfer};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::Arc;
@@ -54,46 +54,11 @@ pub(crate) struct Function {
     dynamic_shared_max: AtomicU32,
 }
 
-/// Why a text was refused: the code, and the words for the log.
-pub(crate) struct Refusal {
-    /// The code.
-    pub(crate) code: Code,
-    /// Line and reason.
-    pub(crate) words: String,
-}
-
-impl From<Code> for Refusal {
-    fn from(code: Code) -> Self {
-        Self { code, words: String::new() }
-    }
-}
-
 impl Module {
     /// Compiles a text and places its variables, in the calling thread's current context.
     pub(crate) fn load(text: &str) -> Result<Handle, Refusal> {
         let context = context::current()?;
-        let claim = context.device().claim();
-        let claim = jit::Claim { ptx: claim.newest_ptx(), compute: claim.capability };
-        let program = jit::compile(text, &claim).map_err(|error| Refusal {
-            code: match error.kind {
-                CompileErrorKind::NoBinary => Code::NO_BINARY_FOR_GPU,
-                CompileErrorKind::UnsupportedPtxVersion => Code::UNSUPPORTED_PTX_VERSION,
-                CompileErrorKind::InvalidPtx => Code::INVALID_PTX,
-            },
-            words: error.to_string(),
-        })?;
-        let variables = place(&program, &context)?;
-        let module = MODULES.reserve().into();
-        let functions = program
-            .kernels
-            .into_iter()
-            .map(|(name, kernel)| {
-                let function = Function::new(module, &context, &name, kernel);
-                (name, FUNCTIONS.add(function))
-            })
-            .collect();
-        MODULES.enter(module.number(), Arc::new(Module { context, functions, variables }));
-        Ok(module)
+        Ok(Image::compile(text)?.place(&context)?)
     }
 
     /// The module behind a handle, usable now.
@@ -123,53 +88,27 @@ impl Module {
     }
 }
 
-/// Gives each variable memory and its first value.
-fn place(program: &jit::Program, context: &Context) -> Outcome<BTreeMap<String, Variable>> {
-    let memory = context.device().memory();
-    let machine = Machine::get()?;
-    let mut placed = BTreeMap::new();
-    let mut addresses = Vec::new();
-    for variable in &program.variables {
-        // A variable of no bytes still has an address of its own.
-        let bytes = variable.bytes.max(1);
-        match memory.allocate(bytes, context.number()) {
-            Ok(address) => {
-                addresses.push(address);
-                placed.insert(variable.name.clone(), Variable { address, bytes: variable.bytes });
-            }
-            Err(code) => {
-                for address in addresses {
-                    memory.free(address)?;
-                }
-                return Err(code);
-            }
-        }
-    }
-    program.link(&addresses);
-    for (address, variable) in addresses.iter().zip(&program.variables) {
-        let bytes = variable.initial_bytes(&addresses);
-        if !bytes.is_empty() {
-            Transfer::Staged { to: Place::Device(*address), bytes: bytes.into() }.run(machine)?;
-        }
-    }
-    Ok(placed)
-}
-
 impl Function {
-    fn new(module: Handle, context: &Arc<Context>, name: &str, kernel: Arc<Kernel>) -> Self {
+    /// Enters a kernel of a module in a context.
+    pub(crate) fn enter(
+        module: Handle,
+        context: &Arc<Context>,
+        name: &str,
+        kernel: Arc<Kernel>,
+    ) -> Handle {
         let dynamic = limits::SHARED_BYTES.saturating_sub(kernel.static_shared_bytes);
-        Self {
+        FUNCTIONS.add(Self {
             module,
             context: Arc::clone(context),
             name: CString::new(name).expect("the text that it comes from has no zero byte"),
             kernel,
             dynamic_shared_max: AtomicU32::new(dynamic),
-        }
+        })
     }
 
-    /// The function behind a handle, usable now.
+    /// The function behind a handle, usable now. A library's kernel is a handle of one, too.
     pub(crate) fn of(handle: Handle) -> Outcome<Arc<Function>> {
-        let function = FUNCTIONS.get(handle)?;
+        let function = library::function(handle)?;
         function.context.check()?;
         Ok(function)
     }
