@@ -157,7 +157,8 @@ impl Descriptor {
         }
         let types_fit = a.numeric == b.numeric
             && c.numeric == d.numeric
-            && (d.numeric == a.numeric || d.numeric == Numeric::F32);
+            && (d.numeric == a.numeric || d.numeric == Numeric::F32)
+            && a.numeric != Numeric::F64;
         if !types_fit {
             return Err(Status::NOT_SUPPORTED);
         }
@@ -165,7 +166,8 @@ impl Descriptor {
         let bias = if epilogue.has_bias { Some(self.bias(d.numeric)?) } else { None };
         let sms_max = usize::try_from(self.sm_count).ok().filter(|count| *count > 0);
         let sms_max = sms_max.unwrap_or(usize::MAX);
-        Ok(Product { a, b, c, d, alpha, beta, epilogue, bias, sms_max })
+        let factors = Some((a, b));
+        Ok(Product { factors, c, d, alpha, beta, epilogue, bias, sms_max })
     }
 
     fn bias(&self, like: Numeric) -> Result<Bias, Status> {

@@ -5,7 +5,7 @@ use super::descriptor::{Addresses, Descriptor, Layouts, PointerMode, set_layout}
 use super::layout::Layout;
 use super::numeric::Numeric;
 use super::product::{Product, Scalar, Tiles};
-use super::status::Status;
+use super::status::{Status, edge};
 use crate::driver::abi::{In, Out, Text};
 use crate::handle::{Handle, Table};
 use crate::machine::{Machine, claim};
@@ -13,7 +13,6 @@ use crate::schedule::Work;
 use crate::stream::Stream;
 use std::ffi::{OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,15 +40,6 @@ struct cublasLtMatmulHeuristicResult_t {
     state: Status,
     wavesCount: f32,
     reserved: [c_int; 4],
-}
-
-/// Runs the body of an exported function: no panic leaves it.
-fn edge(body: impl FnOnce() -> Result<(), Status>) -> Status {
-    match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => Status::SUCCESS,
-        Ok(Err(status)) => status,
-        Err(_) => Status::INTERNAL_ERROR,
-    }
 }
 
 fn locked<T>(object: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -256,16 +246,14 @@ extern "C" fn cublasLtMatmulAlgoGetHeuristic(
 
 fn scalar(pointer: In<f32>, mode: PointerMode) -> Result<Scalar, Status> {
     match mode {
-        PointerMode::Host => Ok(Scalar::Host(pointer.get()?)),
+        PointerMode::Host => Ok(Scalar::Host(pointer.get()?.into())),
         PointerMode::Device => Ok(Scalar::Device(pointer.address())),
     }
 }
 
 fn launch(product: Product, stream: Handle) -> Result<(), Status> {
     let stream = Stream::of(stream)?;
-    let machine = Machine::get()?;
-    let sms = stream.context.device().sms().count() as usize;
-    let tiles = Tiles::cut(product, machine, sms);
+    let tiles = Tiles::cut(product, &stream.context);
     Ok(stream.enqueue(Work::Launch(Arc::new(tiles)))?)
 }
 

@@ -4,13 +4,14 @@
 
 use super::epilogue::Epilogue;
 use super::layout::Matrix;
-use super::numeric::Numeric;
+use super::numeric::{Numeric, Real};
 use crate::block::Fault;
-use crate::machine::Machine;
+use crate::context::Context;
 use crate::scratch::Scratch;
 use crate::sm::Grid;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 /// Sides of the largest and the smallest tile.
@@ -21,8 +22,8 @@ const TILE_MIN: u64 = 32;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Scalar {
     /// Its value.
-    Host(f32),
-    /// Its address.
+    Host(f64),
+    /// Its address; it has the type of the sums.
     Device(u64),
 }
 
@@ -38,11 +39,10 @@ pub(crate) struct Bias {
 }
 
 /// A product that was found to be one: the shapes fit.
+#[derive(Clone, Copy)]
 pub(crate) struct Product {
-    /// M × K, as it is multiplied.
-    pub(crate) a: Matrix,
-    /// K × N, as it is multiplied.
-    pub(crate) b: Matrix,
+    /// M × K and K × N, as they are multiplied; without them the product is zero, as K is.
+    pub(crate) factors: Option<(Matrix, Matrix)>,
     /// M × N.
     pub(crate) c: Matrix,
     /// M × N; may be C itself.
@@ -59,18 +59,27 @@ pub(crate) struct Product {
     pub(crate) sms_max: usize,
 }
 
+/// A host thread's panels of one type.
+#[derive(Default)]
+pub(crate) struct Panels<R> {
+    a: Vec<R>,
+    b: Vec<R>,
+    d: Vec<R>,
+}
+
 /// A host thread's panels.
 #[derive(Default)]
 pub(crate) struct ProductScratch {
-    a: Vec<f32>,
-    b: Vec<f32>,
-    d: Vec<f32>,
+    /// For sums in `f32`.
+    pub(crate) single: Panels<f32>,
+    /// For sums in `f64`.
+    pub(crate) double: Panels<f64>,
 }
 
 /// A product cut in tiles.
 pub(crate) struct Tiles {
     product: Product,
-    machine: &'static Machine,
+    context: Arc<Context>,
     height: u64,
     width: u64,
 }
@@ -85,10 +94,10 @@ struct Tile {
 }
 
 impl Tiles {
-    /// Cuts a product so that `sms` SMs have work, as far as that is worth while.
-    pub(crate) fn cut(product: Product, machine: &'static Machine, sms: usize) -> Self {
+    /// Cuts a product so that every SM has work, as far as that is worth while.
+    pub(crate) fn cut(product: Product, context: &Arc<Context>) -> Self {
         let (mut height, mut width) = (TILE_MAX, TILE_MAX);
-        let sms = sms.min(product.sms_max) as u64;
+        let sms = product.sms_max.min(context.device().sms().count() as usize) as u64;
         let count = |height, width| {
             let tiles = product.d.rows.div_ceil(height) * product.d.cols.div_ceil(width);
             tiles.saturating_mul(u64::from(product.d.batch()))
@@ -96,7 +105,7 @@ impl Tiles {
         while count(height, width) < sms && height + width > 2 * TILE_MIN {
             if height < width { width /= 2 } else { height /= 2 }
         }
-        Self { product, machine, height, width }
+        Self { product, context: Arc::clone(context), height, width }
     }
 
     fn tile(&self, block: u64) -> Tile {
@@ -115,29 +124,28 @@ impl Tiles {
     }
 
     fn check(&self, start: u64, bytes: u64) -> Result<(), Fault> {
-        if self.machine.covers(start, bytes) {
-            return Ok(());
-        }
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        Err(Fault::IllegalAddress { address: start, bytes })
+        check(&self.context, start, bytes)
     }
 
-    fn scalar(&self, scalar: Scalar) -> Result<f32, Fault> {
+    fn scalar<R: Real>(&self, scalar: Scalar) -> Result<R, Fault> {
         match scalar {
-            Scalar::Host(value) => Ok(value),
+            Scalar::Host(value) => Ok(R::from_f64(value)),
             Scalar::Device(address) => {
-                self.check(address, Numeric::F32.bytes())?;
-                Ok(Numeric::F32.load(address))
+                let numeric = self.product.sums();
+                self.check(address, numeric.bytes())?;
+                Ok(numeric.load(address))
             }
         }
     }
 
-    fn check_all(&self, beta: f32) -> Result<(), Fault> {
+    fn check_all(&self, reads_c: bool) -> Result<(), Fault> {
         let product = &self.product;
-        for matrix in [&product.a, &product.b, &product.d] {
-            self.check(matrix.start, matrix.bytes())?;
+        if let Some((a, b)) = product.factors {
+            self.check(a.start, a.bytes())?;
+            self.check(b.start, b.bytes())?;
         }
-        if beta != 0.0 {
+        self.check(product.d.start, product.d.bytes())?;
+        if reads_c {
             self.check(product.c.start, product.c.bytes())?;
         }
         if let Some(bias) = &product.bias {
@@ -149,20 +157,20 @@ impl Tiles {
     }
 
     /// Writes the tile, whose products lie in `sums`, column after column.
-    fn finish(&self, tile: &Tile, sums: &[f32], alpha: f32, beta: f32) {
+    fn finish<R: Real>(&self, tile: &Tile, sums: &[R], alpha: R, beta: R) {
         let Product { c, d, epilogue, bias, .. } = &self.product;
         let element = |row: usize, col: usize| {
             let sum = sums[col * tile.rows + row];
             let (row, col) = (tile.row + row as u64, tile.col + col as u64);
             let mut value = alpha * sum;
-            if beta != 0.0 {
-                value += beta * c.numeric.load(c.at(tile.batch, row, col));
+            if beta != R::from_f32(0.0) {
+                value += beta * c.numeric.load::<R>(c.at(tile.batch, row, col));
             }
             if let Some(bias) = bias {
                 let index = u64::from(tile.batch) * bias.batch_stride + row;
-                value += bias.numeric.load(bias.start + index * bias.numeric.bytes());
+                value += bias.numeric.load::<R>(bias.start + index * bias.numeric.bytes());
             }
-            d.numeric.store(d.at(tile.batch, row, col), epilogue.activate(value));
+            d.numeric.store(d.at(tile.batch, row, col), value.activated(*epilogue));
         };
         if d.rows_are_runs() {
             (0..tile.rows).for_each(|row| (0..tile.cols).for_each(|col| element(row, col)));
@@ -184,31 +192,74 @@ impl Grid for Tiles {
     }
 
     fn run(&self, block: u64, _: u32, _: &AtomicU32, scratch: &mut Scratch) -> Result<(), Fault> {
-        let (alpha, beta) = (self.scalar(self.product.alpha)?, self.scalar(self.product.beta)?);
-        self.check_all(beta)?;
+        match self.product.sums() {
+            Numeric::F64 => self.run_in::<f64>(block, &mut scratch.product),
+            _ => self.run_in::<f32>(block, &mut scratch.product),
+        }
+    }
+}
+
+impl Tiles {
+    /// The same tiles of matrices that lie elsewhere.
+    pub(crate) fn moved(&self, a: u64, b: u64, c: u64) -> Self {
+        let mut product = self.product;
+        if let Some((left, right)) = &mut product.factors {
+            (left.start, right.start) = (a, b);
+        }
+        (product.c.start, product.d.start) = (c, c);
+        let Self { height, width, .. } = *self;
+        Self { product, context: Arc::clone(&self.context), height, width }
+    }
+
+    fn run_in<R: Real>(&self, block: u64, scratch: &mut ProductScratch) -> Result<(), Fault> {
+        let (alpha, beta) =
+            (self.scalar::<R>(self.product.alpha)?, self.scalar(self.product.beta)?);
+        self.check_all(beta != R::from_f32(0.0))?;
         let tile = self.tile(block);
-        let ProductScratch { a, b, d } = &mut scratch.product;
-        let inner = usize::try_from(self.product.a.cols).expect("it fits the memory");
-        let left = gather(&self.product.a, tile.batch, (tile.row, tile.rows), (0, inner), a);
-        let right = gather(&self.product.b, tile.batch, (0, inner), (tile.col, tile.cols), b);
-        d.resize(tile.rows * tile.cols, 0.0);
-        let sums = MatMut::from_column_major_slice_mut(d, tile.rows, tile.cols);
-        matmul(sums, Accum::Replace, left, right, 1.0, Par::Seq);
+        let Panels { a, b, d } = R::panels(scratch);
+        d.clear();
+        d.resize(tile.rows * tile.cols, R::from_f32(0.0));
+        if let Some((left, right)) = &self.product.factors {
+            let inner = usize::try_from(left.cols).expect("it fits the memory");
+            let left = gather(left, tile.batch, (tile.row, tile.rows), (0, inner), a);
+            let right = gather(right, tile.batch, (0, inner), (tile.col, tile.cols), b);
+            let sums = MatMut::from_column_major_slice_mut(d, tile.rows, tile.cols);
+            matmul(sums, Accum::Replace, left, right, R::from_f32(1.0), Par::Seq);
+        }
         self.finish(&tile, d, alpha, beta);
         Ok(())
     }
 }
 
+impl Product {
+    /// What its products are summed in, and its factors have the type of.
+    fn sums(&self) -> Numeric {
+        match self.d.numeric {
+            Numeric::F64 => Numeric::F64,
+            Numeric::F32 | Numeric::F16 | Numeric::Bf16 => Numeric::F32,
+        }
+    }
+}
+
+/// Whether a context's work may touch a range.
+pub(super) fn check(context: &Context, start: u64, bytes: u64) -> Result<(), Fault> {
+    if context.covers(start, bytes) {
+        return Ok(());
+    }
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    Err(Fault::IllegalAddress { address: start, bytes })
+}
+
 /// Copies a part of a matrix, keeping the direction in which its elements lie one after the other.
 /// `rows` and `cols` are each a start and a count.
-fn gather<'a>(
+fn gather<'a, R: Real>(
     matrix: &Matrix,
     batch: u32,
     rows: (u64, usize),
     cols: (u64, usize),
-    into: &'a mut Vec<f32>,
-) -> MatRef<'a, f32> {
-    into.resize(rows.1 * cols.1, 0.0);
+    into: &'a mut Vec<R>,
+) -> MatRef<'a, R> {
+    into.resize(rows.1 * cols.1, R::from_f32(0.0));
     if matrix.rows_are_runs() {
         for (run, row) in into.chunks_exact_mut(cols.1).zip(rows.0..) {
             matrix.numeric.load_run(matrix.at(batch, row, cols.0), run);

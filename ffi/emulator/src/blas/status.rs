@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A `cublasStatus_t` as it crosses the ABI.
 #[repr(transparent)]
@@ -31,6 +32,15 @@ impl Status {
             16 => c"CUBLAS_STATUS_LICENSE_ERROR",
             _ => c"CUBLAS_STATUS_UNKNOWN",
         }
+    }
+}
+
+/// Runs the body of an exported function: no panic leaves it.
+pub(super) fn edge(body: impl FnOnce() -> Result<(), Status>) -> Status {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => Status::SUCCESS,
+        Ok(Err(status)) => status,
+        Err(_) => Status::INTERNAL_ERROR,
     }
 }
 
