@@ -4,6 +4,7 @@
 
 mod bench;
 mod cache;
+mod conformance;
 mod demo;
 mod failure;
 mod kernels;
@@ -28,6 +29,8 @@ enum Chore {
     /// Build everything and measure this machine
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Run programs of others on the emulated driver
+    Conformance(conformance::Arguments),
     /// Build everything, fetch the models and serve two of them to two processes
     Demo,
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
@@ -41,6 +44,7 @@ enum Chore {
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::Demo => demo::run(),
         Chore::Kernels(arguments) => kernels::run(&arguments),
         Chore::Models => models::run(),

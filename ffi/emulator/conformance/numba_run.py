@@ -43,7 +43,11 @@ class Result(unittest.TestResult):
             self.outcome = ("skip", reason)
 
     def addError(self, test, error):
-        self.outcome = ("fail", last_line(error))
+        # What pytest raises to skip a test is an error to unittest.
+        if error[0].__name__ == "Skipped":
+            self.addSkip(test, str(error[1]))
+        else:
+            self.outcome = ("fail", last_line(error))
 
     addFailure = addError
 

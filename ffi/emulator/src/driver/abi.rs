@@ -3,6 +3,7 @@
 //! good for its type. These types hold to it in one place.
 
 use crate::code::{Code, Outcome};
+use crate::machine::Machine;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -120,8 +121,17 @@ pub(crate) fn put_text(buffer: Out<u8>, bytes: usize, text: &[u8]) -> Outcome {
     Ok(())
 }
 
-/// Runs the body of an exported function: no panic leaves it.
+/// Runs the body of an exported function, where the driver is initialised: no panic leaves it.
 pub(crate) fn edge(body: impl FnOnce() -> Outcome) -> Code {
+    early_edge(|| {
+        // Before anything else is looked at, as drivers do.
+        Machine::get()?;
+        body()
+    })
+}
+
+/// Runs the body of an exported function that may be called before `cuInit`.
+pub(crate) fn early_edge(body: impl FnOnce() -> Outcome) -> Code {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => Code::SUCCESS,
         Ok(Err(code)) => code,

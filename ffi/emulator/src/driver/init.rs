@@ -1,13 +1,13 @@
 //! Start-up and versions.
 
-use super::abi::{Out, edge};
+use super::abi::{Out, early_edge};
 use crate::code::{Code, Outcome};
 use crate::machine::{self, Machine};
 use std::ffi::{c_int, c_uint, c_void};
 
 #[unsafe(no_mangle)]
 extern "C" fn cuInit(flags: c_uint) -> Code {
-    edge(|| {
+    early_edge(|| {
         if flags != 0 {
             return Err(Code::INVALID_VALUE);
         }
@@ -17,7 +17,7 @@ extern "C" fn cuInit(flags: c_uint) -> Code {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDriverGetVersion(version: Out<c_int>) -> Code {
-    edge(|| version.put(machine::claim()?.driver_number()))
+    early_edge(|| version.put(machine::claim()?.driver_number()))
 }
 
 /// No private table is offered; those who ask are told so.
@@ -27,5 +27,5 @@ extern "C" fn cuGetExportTable(table: Out<*const c_void>, _id: *const c_void) ->
         table.put(std::ptr::null())?;
         Err(Code::NOT_FOUND)
     };
-    edge(refuse)
+    early_edge(refuse)
 }

@@ -1,6 +1,6 @@
 //! Functions by name, for programs that ask the driver and not the loader.
 
-use super::abi::{Out, Text, edge};
+use super::abi::{Out, Text, early_edge};
 use crate::code::{Code, Outcome};
 use crate::machine::claim;
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -33,7 +33,7 @@ extern "C" fn cuGetProcAddress_v2(
     flags: u64,
     status: Out<u32>,
 ) -> Code {
-    edge(|| {
+    early_edge(|| {
         check_flags(flags)?;
         if version > claim()?.driver_number() {
             address.put(std::ptr::null_mut())?;
@@ -60,7 +60,7 @@ extern "C" fn cuGetProcAddress(
     version: c_int,
     flags: u64,
 ) -> Code {
-    edge(|| {
+    early_edge(|| {
         check_flags(flags)?;
         address.put(find(name.utf8()?, version).ok_or(Code::NOT_FOUND)?)
     })

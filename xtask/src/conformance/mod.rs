@@ -1,0 +1,68 @@
+//! `cargo xtask conformance`: programs of others on the emulated driver, as a judge of it.
+//!
+//! The programs come by name, version and hash, and nothing of them is in the tree; what is in the
+//! tree is which of their tests may fail, and why.
+
+mod cudarc;
+mod cudarc_run;
+mod links;
+mod no_device;
+mod numba;
+mod numba_list;
+
+use crate::failure::Failure;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to run; all of it where nothing is named
+    #[command(subcommand)]
+    suite: Option<Suite>,
+    /// The emulator to judge instead of the one that is built here
+    #[arg(long, global = true)]
+    library: Option<PathBuf>,
+}
+
+#[derive(clap::Subcommand)]
+enum Suite {
+    /// The tests of the cudarc crate
+    Cudarc,
+    /// The tests that numba-cuda ships
+    Numba(numba::Arguments),
+    /// NVIDIA's own driver without a device against the emulator without one
+    NoDevice,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let library = links::library(arguments.library.as_deref())?;
+    match &arguments.suite {
+        Some(Suite::Cudarc) => cudarc::run(&library),
+        Some(Suite::Numba(arguments)) => numba::run(arguments, &library),
+        Some(Suite::NoDevice) => no_device::run(&library),
+        None => {
+            no_device::run(&library)?;
+            cudarc::run(&library)?;
+            numba::run(&numba::Arguments::default(), &library)
+        }
+    }
+}
+
+/// The executable that cargo's messages name last.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let mut named = messages.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("\"executable\":\"")?;
+        Some(PathBuf::from(rest.split('"').next()?))
+    });
+    named.next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_executable_is_the_one() {
+        let text = "{\"executable\":null}\n{\"a\":1,\"executable\":\"/x/cudarc-1\",\"b\":2}\n";
+        assert_eq!(executable(text), Some("/x/cudarc-1".into()));
+    }
+}
