@@ -55,6 +55,8 @@ impl Image {
             None => compile(&self.text).map_err(|refusal| refusal.code)?,
         };
         let variables = place(&program, context)?;
+        let constants = program.variables.iter().filter(|variable| variable.is_constant);
+        let constant_bytes = constants.map(|variable| variable.bytes).sum();
         let module = MODULES.reserve().into();
         let functions = program
             .kernels
@@ -64,7 +66,7 @@ impl Image {
                 (name, function)
             })
             .collect();
-        let entry = Module { context: Arc::clone(context), functions, variables };
+        let entry = Module { context: Arc::clone(context), functions, variables, constant_bytes };
         MODULES.enter(module.number(), Arc::new(entry));
         Ok(module)
     }

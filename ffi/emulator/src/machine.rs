@@ -4,10 +4,18 @@ use crate::claim::{Claim, VARIABLE};
 use crate::code::{Code, Outcome};
 use crate::device::Device;
 use crate::memory::HOST;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 static CLAIM: OnceLock<Outcome<Claim>> = OnceLock::new();
 static MACHINE: OnceLock<Outcome<Machine>> = OnceLock::new();
+/// Whether this process was forked off one that has the machine. Its threads stayed there, so the
+/// machine did, too; a real driver does not come along, either.
+static LEFT_BEHIND: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn leave_behind() {
+    LEFT_BEHIND.store(true, Ordering::Relaxed);
+}
 
 /// See the head of this file.
 pub(crate) struct Machine {
@@ -46,7 +54,15 @@ impl Machine {
         if claim.devices == 0 {
             return Err(Code::NO_DEVICE);
         }
+        if LEFT_BEHIND.load(Ordering::Relaxed) {
+            return Err(Code::NOT_INITIALIZED);
+        }
         let make = || {
+            // SAFETY: the function stays, as the library is never unloaded, and only stores a flag.
+            let code = unsafe { libc::pthread_atfork(None, None, Some(leave_behind)) };
+            if code != 0 {
+                return Err(Code::OPERATING_SYSTEM);
+            }
             let device = |ordinal| {
                 Device::new(ordinal, claim).map(Arc::new).map_err(|why| {
                     eprintln!("gpumux emulator: cannot reserve the device's memory: {why}");
@@ -62,9 +78,10 @@ impl Machine {
     /// The machine.
     ///
     /// # Errors
-    /// `CUDA_ERROR_NOT_INITIALIZED` before `cuInit`.
+    /// `CUDA_ERROR_NOT_INITIALIZED` before `cuInit`, and in a process that was forked off after it.
     pub(crate) fn get() -> Outcome<&'static Machine> {
-        MACHINE.get().and_then(|made| made.as_ref().ok()).ok_or(Code::NOT_INITIALIZED)
+        let made = MACHINE.get().and_then(|made| made.as_ref().ok());
+        made.filter(|_| !LEFT_BEHIND.load(Ordering::Relaxed)).ok_or(Code::NOT_INITIALIZED)
     }
 
     /// The machine, for what is part of it and so exists only after it.

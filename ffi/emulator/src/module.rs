@@ -38,6 +38,8 @@ pub(crate) struct Module {
     pub(crate) functions: BTreeMap<String, Handle>,
     /// Its variables by name.
     pub(crate) variables: BTreeMap<String, Variable>,
+    /// Bytes of its constant variables.
+    pub(crate) constant_bytes: u64,
 }
 
 /// A kernel of a loaded module.

@@ -5,7 +5,7 @@
 //! process along, or takes too long, costs itself alone.
 
 use super::links;
-use super::numba_list::{Lists, Outcome, Outcomes};
+use super::numba_list::{Lists, Outcomes};
 use crate::failure::{Failure, Step};
 use crate::python::Environment;
 use crate::tree;
@@ -110,7 +110,7 @@ impl Runner {
         loop {
             let status = self.run_once(module, &log)?;
             let text = fs::read_to_string(&log).unwrap_or_default();
-            let mut outcomes = Outcomes::parse(&text);
+            let outcomes = Outcomes::parse(&text);
             match (status, outcomes.begun()) {
                 (Some(0), _) => return Ok(outcomes),
                 (Some(AFTER_FAILURE), None) => {}
@@ -121,8 +121,7 @@ impl Runner {
                         Some(code) => format!("ended the process with {code}"),
                         None => "ended the process by a signal".to_owned(),
                     };
-                    outcomes.enter(test, Outcome::Failed(why.clone()));
-                    append(&log, &test_line(test, &why))?;
+                    append(&log, &test_line(&test, &why))?;
                 }
                 (_, None) => {
                     let why = format!("see {}", log.with_extension("err").display());

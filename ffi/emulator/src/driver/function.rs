@@ -3,7 +3,7 @@
 use super::abi::{Out, edge};
 use crate::code::{Code, Outcome};
 use crate::handle::Handle;
-use crate::module::Function;
+use crate::module::{Function, Module};
 use std::ffi::{CStr, c_char, c_int, c_uint};
 
 #[unsafe(no_mangle)]
@@ -64,13 +64,18 @@ pub(super) fn attribute(function: &Function, attribute: c_uint) -> Outcome<c_int
     let value = match attribute {
         0 => kernel.max_threads,
         1 => kernel.static_shared_bytes,
+        // All of the module's, as its constants are one bank.
+        2 => {
+            let bytes = Module::of(function.module)?.constant_bytes;
+            u32::try_from(bytes).map_err(|_| Code::INVALID_VALUE)?
+        }
         3 => kernel.local_bytes,
         4 => kernel.register_count,
         // PTX and binary version; the compiler takes every text to the device's own.
         5 | 6 => major * 10 + minor,
         MAX_DYNAMIC_SHARED => function.dynamic_shared_max(),
-        // Constant memory of its own, cache mode, clusters: none.
-        2 | 7 | 10..=16 => 0,
+        // Cache mode, clusters: none.
+        7 | 10..=16 => 0,
         CARVEOUT => return Ok(-1),
         _ => return Err(Code::INVALID_VALUE),
     };

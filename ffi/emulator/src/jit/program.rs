@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cranelift_codegen::settings::{self, Configurable as _};
-use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::default_libcall_names;
 
 use super::code::Code;
@@ -17,6 +17,11 @@ use super::lower::{Outcome, Unit, lower_function};
 use super::variable::{Variable, variables};
 use crate::ptx::{self, Function, Header};
 
+/// Room for machine code: so much for each byte of text, and what is enough for every short one and
+/// still within 32 bits for a long one.
+const CODE_BYTES_PER_TEXT: usize = 256;
+const CODE_MIN: usize = 16 << 20;
+const CODE_MAX: usize = 1 << 30;
 /// Static shared memory that a block may have on every device.
 const STATIC_SHARED_MAX: u64 = 48 << 10;
 /// Local memory that a thread may have on every device.
@@ -63,7 +68,7 @@ impl Program {
 pub(crate) fn compile(text: &str, claim: &Claim) -> Result<Program, CompileError> {
     check_claim(&ptx::header(text)?, claim)?;
     let module = ptx::parse(text)?;
-    let mut unit = Unit::new(native_module()?, &module)?;
+    let mut unit = Unit::new(native_module(text.len())?, &module)?;
     let variables = variables(&module)?;
     let mut outcomes = Vec::new();
     for function in &module.functions {
@@ -137,7 +142,8 @@ fn check_limits(function: &Function<'_>, outcome: &Outcome) -> Result<(), Compil
     Ok(())
 }
 
-fn native_module() -> Result<JITModule, CompileError> {
+/// A module of machine code for a text of this length.
+fn native_module(text_bytes: usize) -> Result<JITModule, CompileError> {
     let failed = |reason: String| CompileError::invalid(0, format!("no code generator: {reason}"));
     let mut flags = settings::builder();
     for (name, value) in
@@ -153,6 +159,11 @@ fn native_module() -> Result<JITModule, CompileError> {
     for &helper in Helper::ALL {
         builder.symbol(helper.symbol(), helper.address());
     }
+    // In one piece, as code refers to code by distances of 32 bits and the process may have mappings
+    // of gigabytes between two of its own. Addresses cost nothing.
+    let bytes = text_bytes.saturating_mul(CODE_BYTES_PER_TEXT).clamp(CODE_MIN, CODE_MAX);
+    let memory = ArenaMemoryProvider::new_with_size(bytes);
+    builder.memory_provider(Box::new(memory.map_err(|error| failed(error.to_string()))?));
     Ok(JITModule::new(builder))
 }
 
