@@ -2,13 +2,17 @@
 //! its own.
 #![expect(clippy::unwrap_used, reason = "a test stops where something unexpected happens")]
 
+mod blas;
 mod calls;
 mod child;
 mod context;
 mod device;
+mod graph;
 mod hostile;
 mod kernel;
+mod library;
 mod memory;
 mod order;
+mod peer;
 mod product;
 mod stream;
