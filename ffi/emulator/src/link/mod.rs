@@ -139,11 +139,16 @@ mod tests {
 
     #[test]
     fn several_texts_have_one_head_which_is_the_newest() {
-        let newer = ".version 8.10\n.target sm_90a\n.address_size 64\n// newer\n";
-        let linked = link(&[format!("{HEAD}// older\n"), newer.to_owned()]).unwrap();
+        let newer = ".version 8.10\n.target sm_90a\n.address_size 64\n.pragma \"newer\";\n";
+        let linked = link(&[format!("{HEAD}.pragma \"older\";\n"), newer.to_owned()]).unwrap();
         let lines: Vec<_> = linked.lines().filter(|line| !line.is_empty()).collect();
-        let expected =
-            [".version 8.10", ".target sm_90a", ".address_size 64", "// older", "// newer"];
+        let expected = [
+            ".version 8.10",
+            ".target sm_90a",
+            ".address_size 64",
+            ".pragma \"older\";",
+            ".pragma \"newer\";",
+        ];
         assert_eq!(lines, expected);
     }
 
