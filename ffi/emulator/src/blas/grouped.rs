@@ -49,19 +49,34 @@ impl Addresses {
     }
 }
 
+/// One product of a group.
+struct Part {
+    first_block: u64,
+    /// Its place in the arrays.
+    index: usize,
+    tiles: Tiles,
+}
+
+/// The products of all groups.
+#[derive(Default)]
+struct Parts {
+    parts: Vec<Part>,
+    blocks: u64,
+    /// Entries of each array.
+    entries: usize,
+}
+
 /// Products that run as one launch, block after block.
 struct Grouped {
     context: Arc<Context>,
-    /// For each product: its first block, its place in the arrays, and its tiles.
-    products: Vec<(u64, usize, Tiles)>,
-    blocks: u64,
+    products: Parts,
     arrays: [Addresses; 3],
     sms_max: usize,
 }
 
 impl Grid for Grouped {
     fn blocks(&self) -> u64 {
-        self.blocks
+        self.products.blocks
     }
 
     fn sms_max(&self) -> usize {
@@ -75,11 +90,12 @@ impl Grid for Grouped {
         stop: &AtomicU32,
         scratch: &mut Scratch,
     ) -> Result<(), Fault> {
-        let after = self.products.partition_point(|(first, ..)| *first <= block);
-        let (first, index, tiles) = &self.products[after - 1];
+        let parts = &self.products.parts;
+        let after = parts.partition_point(|part| part.first_block <= block);
+        let Part { first_block, index, tiles } = &parts[after - 1];
         let [a, b, c] = &self.arrays;
         let at = |array: &Addresses| array.get(&self.context, *index);
-        tiles.moved(at(a)?, at(b)?, at(c)?).run(block - first, sm, stop, scratch)
+        tiles.moved(at(a)?, at(b)?, at(c)?).run(block - first_block, sm, stop, scratch)
     }
 }
 
@@ -98,10 +114,10 @@ fn collect(
     count: usize,
     kinds: [u32; 3],
     compute: u32,
-) -> Result<(Vec<(u64, usize, Tiles)>, u64, usize), Status> {
+) -> Result<Parts, Status> {
     let wide = is_wide(compute, kinds)?;
     let context = library.stream()?.context;
-    let (mut products, mut blocks, mut index) = (Vec::new(), 0, 0);
+    let mut products = Parts::default();
     for group in 0..count {
         let sides = Sides {
             mnk: [groups.mnk[0].at(group)?, groups.mnk[1].at(group)?, groups.mnk[2].at(group)?],
@@ -116,17 +132,17 @@ fn collect(
         let factors = (library.scalar(alpha, wide, group)?, library.scalar(beta, wide, group)?);
         let product = product(sides, operands, factors, library.sms_max())?;
         let size = usize::try_from(groups.sizes.at(group)?).map_err(|_| Status::INVALID_VALUE)?;
-        for index in index..index + size {
+        for index in products.entries..products.entries + size {
             if let Some(product) = product {
                 let tiles = Tiles::cut(product, &context);
-                let first = blocks;
-                blocks += tiles.blocks();
-                products.push((first, index, tiles));
+                let first_block = products.blocks;
+                products.blocks += tiles.blocks();
+                products.parts.push(Part { first_block, index, tiles });
             }
         }
-        index += size;
+        products.entries += size;
     }
-    Ok((products, blocks, index))
+    Ok(products)
 }
 
 #[unsafe(no_mangle)]
@@ -162,16 +178,15 @@ extern "C" fn cublasGemmGroupedBatchedEx(
             sizes,
             factors: [alpha, beta],
         };
-        let (products, blocks, entries) =
-            collect(&library, &groups, count, [a_kind, b_kind, c_kind], compute)?;
-        if products.is_empty() {
+        let products = collect(&library, &groups, count, [a_kind, b_kind, c_kind], compute)?;
+        if products.parts.is_empty() {
             return Ok(());
         }
         let stream = library.stream()?;
-        let array = |array| Addresses::new(array, entries);
+        let array = |array| Addresses::new(array, products.entries);
         let arrays = [array(a)?, array(b)?, array(c)?];
         let context = Arc::clone(&stream.context);
         let sms_max = library.sms_max();
-        library.launch(&stream, Arc::new(Grouped { context, products, blocks, arrays, sms_max }))
+        library.launch(&stream, Arc::new(Grouped { context, products, arrays, sms_max }))
     })
 }

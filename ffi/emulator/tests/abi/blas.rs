@@ -93,7 +93,12 @@ macro_rules! real {
     };
 }
 
-real!(f32, |value| value as f32, f64::from);
+#[expect(clippy::cast_possible_truncation, reason = "the numbers are small and whole")]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+real!(f32, narrow, f64::from);
 real!(f64, |value| value, |value| value);
 real!(bf16, bf16::from_f64, bf16::to_f64);
 
@@ -128,15 +133,18 @@ fn check<A: Real, C: Real>(
     call!(cublasDestroy_v2(handle));
 }
 
-const SIDES: [i32; 3] = [M as i32, N as i32, K as i32];
-const LD: i32 = LEADING as i32;
+/// The sizes as the ABI takes them.
+const SIDES: [i32; 3] = [33, 5, 70];
+const LD: i32 = 80;
+const COUNT: i32 = 2;
+const _: () = assert!(M == 33 && N == 5 && K == 70 && LEADING == 80 && BATCH == 2);
 
 crate::child::in_child! {
     single_and_double_products_are_right("sms=4,memory=64MiB") {
-        let (count, stride) = (BATCH as i32, STRIDE as i64);
+        let (count, stride) = (COUNT, STRIDE as i64);
         check::<f32, f32>(|handle, [of_a, of_b], factors, [a, b, c]| {
             let [m, n, k] = SIDES;
-            let [alpha, beta] = factors.map(|factor| factor as f32);
+            let [alpha, beta] = factors.map(narrow);
             call!(cublasSgemmStridedBatched(
                 handle, of_a, of_b, m, n, k, &alpha, a.cast(), LD, stride, b.cast(), LD, stride,
                 &beta, c.cast(), LD, stride, count
@@ -152,12 +160,12 @@ crate::child::in_child! {
     }
 
     types_may_mix_as_the_manual_has_it("sms=4,memory=64MiB") {
-        let (count, stride) = (BATCH as i32, STRIDE as i64);
+        let (count, stride) = (COUNT, STRIDE as i64);
         let compute = cublasComputeType_t::CUBLAS_COMPUTE_32F;
         let algorithm = cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT;
         check::<bf16, f32>(|handle, [of_a, of_b], factors, [a, b, c]| {
             let [m, n, k] = SIDES;
-            let [alpha, beta] = factors.map(|factor| factor as f32);
+            let [alpha, beta] = factors.map(narrow);
             call!(cublasGemmStridedBatchedEx(
                 handle, of_a, of_b, m, n, k, (&raw const alpha).cast(), a, CUDA_R_16BF, LD, stride,
                 b, CUDA_R_16BF, LD, stride, (&raw const beta).cast(), c, CUDA_R_32F, LD, stride,

@@ -192,8 +192,10 @@ crate::child::in_child! {
         // SAFETY: the child makes calls that only read a flag, and leaves without destructors.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            // SAFETY: no flags, and no arguments.
-            let codes = unsafe { [cuInit(0), cuCtxSynchronize()] };
+            // SAFETY: no flags.
+            let init = unsafe { cuInit(0) };
+            // SAFETY: no arguments.
+            let codes = [init, unsafe { cuCtxSynchronize() }];
             let told = codes == [CUDA_ERROR_NOT_INITIALIZED; 2];
             // SAFETY: ends this process.
             unsafe { libc::_exit(i32::from(!told)) };
