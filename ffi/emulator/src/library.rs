@@ -59,6 +59,11 @@ impl Library {
         self.module_in(&context)
     }
 
+    /// Whether several contexts have a module of it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.modules().len() > 1
+    }
+
     fn module_in(&self, context: &Arc<Context>) -> Outcome<Handle> {
         let mut modules = self.modules();
         if let Some(module) = modules.get(&context.number()) {

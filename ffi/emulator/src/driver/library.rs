@@ -120,15 +120,29 @@ extern "C" fn cuLibraryGetGlobal(
     })
 }
 
-/// Variables in managed memory are refused when a text is loaded, so there are none.
+/// A variable in managed memory, which is one for all contexts: that of the current context's
+/// module, so it is refused once another context has one, too.
 #[unsafe(no_mangle)]
 extern "C" fn cuLibraryGetManaged(
-    _address: Out<u64>,
-    _bytes: Out<usize>,
+    address: Out<u64>,
+    bytes: Out<usize>,
     library: Handle,
-    _name: Text,
+    name: Text,
 ) -> Code {
-    edge(|| Library::of(library).and(Err(Code::NOT_FOUND)))
+    edge(|| {
+        let library = Library::of(library)?;
+        let module = Module::of(library.module()?)?;
+        let variable = module.variables.get(name.utf8()?).ok_or(Code::NOT_FOUND)?;
+        let memory = module.context.device().memory();
+        if !memory.find(variable.address).is_some_and(|found| found.managed) {
+            return Err(Code::NOT_FOUND);
+        }
+        if library.is_shared() {
+            return Err(Code::NOT_SUPPORTED);
+        }
+        address.put_if_wanted(variable.address)?;
+        bytes.put_if_wanted(usize::try_from(variable.bytes).map_err(|_| Code::INVALID_VALUE)?)
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -21,6 +21,18 @@ const BY_VERSION: &[(&str, c_int, &str)] = &[
     ("cuEventElapsedTime", 0, "cuEventElapsedTime"),
     ("cuDeviceGetUuid", 11040, "cuDeviceGetUuid_v2"),
     ("cuDeviceGetUuid", 0, "cuDeviceGetUuid"),
+    ("cuGraphInstantiate", 12000, "cuGraphInstantiateWithFlags"),
+    // What an older program means is not offered.
+    ("cuGraphInstantiate", 0, ""),
+    ("cuMemAdvise", 12020, "cuMemAdvise_v2"),
+    ("cuMemAdvise", 0, ""),
+    ("cuMemPrefetchAsync", 12020, "cuMemPrefetchAsync_v2"),
+    ("cuMemPrefetchAsync", 0, ""),
+    ("cuStreamBeginCapture", 10010, "cuStreamBeginCapture_v2"),
+    ("cuStreamBeginCapture", 0, ""),
+    ("cuStreamGetCaptureInfo", 12030, "cuStreamGetCaptureInfo_v3"),
+    ("cuStreamGetCaptureInfo", 11030, "cuStreamGetCaptureInfo_v2"),
+    ("cuStreamGetCaptureInfo", 0, ""),
     ("cuGetProcAddress", 12000, "cuGetProcAddress_v2"),
     ("cuGetProcAddress", 0, "cuGetProcAddress"),
 ];

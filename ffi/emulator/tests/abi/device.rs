@@ -70,6 +70,22 @@ crate::child::in_child! {
         assert!(found.is_null(), "not a function of the driver");
     }
 
+    a_name_is_the_function_that_a_programs_version_means("driver=12.4") {
+        let find = |name: &CStr, version| {
+            let mut found = null_mut();
+            let mut status = CUdriverProcAddressQueryResult::CU_GET_PROC_ADDRESS_SUCCESS;
+            call!(cuGetProcAddress_v2(name.as_ptr(), &mut found, version, 0, &mut status));
+            found
+        };
+        let name = c"cuStreamGetCaptureInfo";
+        assert_eq!(find(name, 12020), find(c"cuStreamGetCaptureInfo_v2", 12020));
+        assert_eq!(find(name, 12030), find(c"cuStreamGetCaptureInfo_v3", 12030));
+        assert_ne!(find(name, 12020), find(name, 12030));
+        assert!(!find(c"cuMemAdvise", 12020).is_null());
+        // The older one takes other arguments, and is not offered.
+        assert!(find(c"cuMemAdvise", 12010).is_null());
+    }
+
     cudarc_works_on_it("memory=64MiB") {
         let context = cudarc::driver::CudaContext::new(0).unwrap();
         let stream = context.new_stream().unwrap();
