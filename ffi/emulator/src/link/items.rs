@@ -37,7 +37,7 @@ pub(super) enum Kind<'t> {
 pub(super) enum Linkage {
     /// Its own affair.
     Local,
-    /// `.extern`: it is defined elsewhere.
+    /// `.extern`, or a function without a body: it is defined elsewhere.
     Extern,
     /// `.weak` and `.common`: one of several will do.
     Weak,
@@ -123,7 +123,8 @@ fn described(text: &str) -> Item<'_> {
         Some(".address_size") => Kind::AddressSize,
         _ if is_function || is_variable => {
             let name = if is_function { function_name(head) } else { variable_name(&words) };
-            let linkage = if named(".extern") {
+            // A function without a body is a promise, whatever it promises.
+            let linkage = if named(".extern") || (is_function && !text.contains('{')) {
                 Linkage::Extern
             } else if named(".weak") || named(".common") {
                 Linkage::Weak
@@ -177,6 +178,7 @@ mod tests {
             .extern .shared .align 16 .b8 pool[];\n\
             .file 1 \"a;{.py\"\n\
             .visible .entry kernel(.param .u64 p)\n.maxntid 128, 1, 1\n{ .reg .b32 %r<2>; { ret; } // }\n }\n\
+            .weak .func later(.param .b32 x);\n\
             .func helper() { ret; }\n\
             .section .debug_str { .b8 1 }\n\
             .weak .func (.param .b32 r) odd() { ret; }\n";
@@ -186,6 +188,7 @@ mod tests {
             ("table", Linkage::Local),
             ("pool", Linkage::Extern),
             ("kernel", Linkage::Strong),
+            ("later", Linkage::Extern),
             ("helper", Linkage::Local),
             ("odd", Linkage::Weak),
         ];
