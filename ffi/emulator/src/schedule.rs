@@ -9,6 +9,7 @@ use crate::block::Fault;
 use crate::clock::{self, Moment};
 use crate::code::{Code, Outcome};
 use crate::context::Context;
+use crate::device::Device;
 use crate::fault;
 use crate::machine::Machine;
 use crate::sm::{Grid, Owner};
@@ -90,6 +91,12 @@ struct Queue {
 }
 
 impl Queue {
+    fn append(&mut self, stream: StreamId, work: Work, after: Vec<Point>) -> Point {
+        self.enqueued += 1;
+        self.pending.push_back((work, after));
+        Point { stream, count: self.enqueued }
+    }
+
     fn tail(&self, stream: StreamId) -> Option<Point> {
         (self.ended < self.enqueued).then_some(Point { stream, count: self.enqueued })
     }
@@ -143,9 +150,7 @@ impl Schedule {
         let mut after = after.to_vec();
         state.add_legacy_order(stream, &mut after)?;
         let queue = state.queues.get_mut(&stream).ok_or(Code::INVALID_HANDLE)?;
-        queue.enqueued += 1;
-        queue.pending.push_back((work, after));
-        let point = Point { stream, count: queue.enqueued };
+        let point = queue.append(stream, work, after);
         if !queue.running && !queue.waiting && state.advance(stream) {
             self.moved.notify_all();
         }
@@ -183,6 +188,29 @@ impl Schedule {
         for tail in tails {
             self.wait(tail);
         }
+    }
+
+    /// Lets all streams of a device meet: what is enqueued from now on begins when all that is there
+    /// now has ended, in whatever stream. Returns the points at which they have met.
+    pub(crate) fn join_streams(&self, device: &Device) -> Vec<Point> {
+        let mut state = self.state();
+        let of_device = |queue: &Queue| queue.context.device().ordinal() == device.ordinal();
+        let queues = state.queues.iter().filter(|(_, queue)| of_device(queue));
+        let ids: Vec<_> = queues.map(|(id, _)| *id).collect();
+        let tails: Vec<_> = ids.iter().filter_map(|id| state.queues[id].tail(*id)).collect();
+        let mut points = Vec::new();
+        let mut moved = false;
+        for id in ids {
+            let Some(queue) = state.queues.get_mut(&id) else { continue };
+            points.push(queue.append(id, Work::Nothing, tails.clone()));
+            if !queue.running && !queue.waiting {
+                moved |= state.advance(id);
+            }
+        }
+        if moved {
+            self.moved.notify_all();
+        }
+        points
     }
 
     /// Drops the work that waits in streams whose context is over (lost or destroyed).
@@ -429,5 +457,6 @@ fn start_launch(stream: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
         }));
     }
     let owner = Running { stream, context: Arc::clone(context), over };
+    let grid = device.mischief().launch(grid);
     device.sms().submit(grid, &queue.sms, context.stop(), Box::new(owner));
 }

@@ -5,17 +5,18 @@
 use super::epilogue::Epilogue;
 use super::layout::Matrix;
 use super::numeric::Numeric;
-use crate::block::Fault;
+use crate::block::{Fault, Turn};
 use crate::machine::Machine;
 use crate::scratch::Scratch;
 use crate::sm::Grid;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use std::sync::atomic::AtomicU32;
 
 /// Sides of the largest and the smallest tile.
 const TILE_MAX: u64 = 128;
 const TILE_MIN: u64 = 32;
+/// Terms that are summed between two moments at which others may run.
+const INNER_MAX: usize = 2048;
 
 /// A factor that lies on the host, or on the device until the product runs.
 #[derive(Clone, Copy, Debug)]
@@ -173,6 +174,10 @@ impl Tiles {
 }
 
 impl Grid for Tiles {
+    fn name(&self) -> &str {
+        "product"
+    }
+
     fn blocks(&self) -> u64 {
         let d = &self.product.d;
         let tiles = d.rows.div_ceil(self.height) * d.cols.div_ceil(self.width);
@@ -183,17 +188,25 @@ impl Grid for Tiles {
         self.product.sms_max
     }
 
-    fn run(&self, block: u64, _: u32, _: &AtomicU32, scratch: &mut Scratch) -> Result<(), Fault> {
+    fn run(&self, block: u64, _: u32, turn: &dyn Turn, scratch: &mut Scratch) -> Result<(), Fault> {
         let (alpha, beta) = (self.scalar(self.product.alpha)?, self.scalar(self.product.beta)?);
         self.check_all(beta)?;
         let tile = self.tile(block);
         let ProductScratch { a, b, d } = &mut scratch.product;
-        let inner = usize::try_from(self.product.a.cols).expect("it fits the memory");
-        let left = gather(&self.product.a, tile.batch, (tile.row, tile.rows), (0, inner), a);
-        let right = gather(&self.product.b, tile.batch, (0, inner), (tile.col, tile.cols), b);
+        d.clear();
         d.resize(tile.rows * tile.cols, 0.0);
-        let sums = MatMut::from_column_major_slice_mut(d, tile.rows, tile.cols);
-        matmul(sums, Accum::Replace, left, right, 1.0, Par::Seq);
+        let inner = self.product.a.cols;
+        for start in (0..inner).step_by(INNER_MAX) {
+            let count = (inner - start).min(INNER_MAX as u64);
+            let count = usize::try_from(count).expect("it is bounded");
+            let left =
+                gather(&self.product.a, tile.batch, (tile.row, tile.rows), (start, count), a);
+            let right =
+                gather(&self.product.b, tile.batch, (start, count), (tile.col, tile.cols), b);
+            let sums = MatMut::from_column_major_slice_mut(d, tile.rows, tile.cols);
+            matmul(sums, Accum::Add, left, right, 1.0, Par::Seq);
+            turn.attend()?;
+        }
         self.finish(&tile, d, alpha, beta);
         Ok(())
     }

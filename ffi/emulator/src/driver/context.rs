@@ -7,6 +7,7 @@ use crate::context::{self, CONTEXTS, Context};
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::stream::GREATEST_PRIORITY;
+use crate::strict::{self, Call};
 use std::ffi::{c_int, c_uint, c_void};
 
 /// `CU_CTX_FLAGS_MASK` as of 12.1.
@@ -152,6 +153,7 @@ extern "C" fn cuCtxCreate_v4(
 extern "C" fn cuCtxDestroy_v2(handle: Handle) -> Code {
     edge(|| {
         let context = find(handle)?;
+        strict::synchronise_device(Call::Context, context.device());
         let is_primary = {
             let primary = context.device().primary();
             primary.context.as_ref().is_some_and(|primary| primary.is(&context))
@@ -209,7 +211,10 @@ extern "C" fn cuCtxPopCurrent_v2(out: Out<Handle>) -> Code {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxSynchronize() -> Code {
-    edge(|| context::current()?.synchronize())
+    edge(|| {
+        strict::synchronise(Call::Context)?;
+        context::current()?.synchronize()
+    })
 }
 
 #[unsafe(no_mangle)]

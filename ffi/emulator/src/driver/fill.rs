@@ -6,6 +6,7 @@ use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::schedule::Work;
 use crate::stream::Stream;
+use crate::strict::{self, Call};
 use crate::transfer::{Pattern, Transfer};
 
 /// Rows of a fill: bytes from row to row, elements in each, how many.
@@ -24,6 +25,9 @@ impl Rows {
 
 /// Fills never make the calling thread wait, also those without a stream.
 fn fill(to: u64, rows: Rows, pattern: Pattern, stream: Handle) -> Outcome {
+    if stream == Handle::NULL {
+        strict::synchronise(Call::Copy)?;
+    }
     let stream = Stream::of(stream)?;
     if rows.width == 0 || rows.height == 0 {
         return Ok(());

@@ -5,6 +5,7 @@ use crate::code::{Code, Outcome};
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::module::{FUNCTIONS, Function, Module, Refusal};
+use crate::strict::{self, Call};
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
 use std::os::unix::ffi::OsStrExt;
 
@@ -83,6 +84,7 @@ fn load(out: Out<Handle>, image: &[u8], options: &Options) -> Outcome {
     if out.is_null() {
         return Err(Code::INVALID_VALUE);
     }
+    strict::synchronise(Call::LoadModule)?;
     match text_of(image).and_then(Module::load) {
         Ok(module) => {
             options.finish("")?;
@@ -140,7 +142,10 @@ extern "C" fn cuModuleLoad(out: Out<Handle>, path: Text) -> Code {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleUnload(module: Handle) -> Code {
-    edge(|| Module::unload(module))
+    edge(|| {
+        strict::synchronise(Call::LoadModule)?;
+        Module::unload(module)
+    })
 }
 
 /// Everything is compiled when it is loaded.
