@@ -14,7 +14,7 @@ pub(crate) const VARIABLE: &str = "GPUMUX_EMULATED";
 pub(crate) const DEVICE_NAME: &std::ffi::CStr = c"gpumux emulated GPU";
 
 const UNKNOWN_KEY: &str = "unknown key; known are sms, cores, pace, memory, driver, cc, devices, \
-                           limit, strict, report, slow, fail-allocation, fault, hang, lose";
+                           limit, strict, report, slow, absent, fail-allocation, fault, hang, lose";
 
 /// What the machine claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Claim {
     pub(crate) strict: bool,
     /// Where such calls are noted.
     pub(crate) report: Option<PathBuf>,
+    /// Functions that the driver does not have.
+    pub(crate) absent: Vec<String>,
     /// An SM that is slower than the others, and how many times.
     pub(crate) slow_sm: Option<(u32, u32)>,
     /// What goes wrong on request.
@@ -72,6 +74,7 @@ impl Default for Claim {
             launch_limit: None,
             strict: false,
             report: None,
+            absent: Vec::new(),
             slow_sm: None,
             misbehaviour: Misbehaviour::default(),
         }
@@ -133,6 +136,7 @@ impl Claim {
             "strict" => self.strict = switch(value)?,
             "report" => self.report = Some(PathBuf::from(value)),
             "slow" => self.slow_sm = Some(slow(value)?),
+            "absent" => self.absent = value.split('+').map(str::to_owned).collect(),
             "fail-allocation" => self.misbehaviour.failing_allocation = Some(nth(value)?),
             "fault" => self.misbehaviour.faulting_launch = Some(Nth::parse(value)?),
             "hang" => self.misbehaviour.hanging_launch = Some(Nth::parse(value)?),
@@ -210,6 +214,7 @@ mod tests {
             launch_limit: Some(Duration::from_millis(50)),
             strict: true,
             report: Some("/tmp/report".into()),
+            absent: Vec::new(),
             slow_sm: None,
             misbehaviour: Misbehaviour {
                 failing_allocation: Some(3),

@@ -2,6 +2,7 @@
 //! returns a code. One file for each chapter of the driver's manual.
 
 pub(crate) mod abi;
+mod absent;
 mod attributes;
 mod context;
 mod copy;

@@ -79,14 +79,17 @@ fn check_flags(flags: u64) -> Outcome {
 fn find(name: &str, version: c_int) -> Option<*mut c_void> {
     let by_version = BY_VERSION.iter().find(|(bare, since, _)| *bare == name && *since <= version);
     if let Some((_, _, exported)) = by_version {
-        return exported_symbol(exported);
+        return exported_by_name(exported);
     }
-    ENDINGS.iter().find_map(|ending| exported_symbol(&format!("{name}{ending}")))
+    ENDINGS.iter().find_map(|ending| exported_by_name(&format!("{name}{ending}")))
+}
+
+fn exported_by_name(name: &str) -> Option<*mut c_void> {
+    exported(&CString::new(name).ok()?)
 }
 
 /// The address of a function that this library exports, and never of another library's.
-fn exported_symbol(name: &str) -> Option<*mut c_void> {
-    let name = CString::new(name).ok()?;
+pub(super) fn exported(name: &CStr) -> Option<*mut c_void> {
     let own = own_library()?;
     let path: &CStr = &own;
     // SAFETY: a path that the loader gave us; NOLOAD only finds what is loaded.

@@ -9,6 +9,8 @@ mod device;
 mod hostile;
 mod kernel;
 mod memory;
+mod misbehaviour;
 mod order;
 mod product;
 mod stream;
+mod strict;
