@@ -64,7 +64,7 @@ crate::child::in_child! {
         check(other, "Copy", || call!(cuMemcpyHtoD_v2(address, host, 4)));
         check(other, "Copy", || call!(cuMemsetD8_v2(address, 0, 4)));
         check(other, "Context", || call!(cuCtxSynchronize()));
-        check(other, "LoadModule", || drop(Machine::here()));
+        check(other, "LoadModule", || _ = Machine::here());
         check(other, "Free", || call!(cuMemFree_v2(address)));
         check(other, "Free", || call!(cuMemFreeHost(host)));
         let mut words = vec![0_u8; 8192];
