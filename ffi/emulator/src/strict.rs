@@ -56,7 +56,7 @@ pub(crate) fn synchronise_device(call: Call, device: &Device) {
     }
 }
 
-/// Appends a line to the report: the device, the call, the thread.
+/// Appends a line to the report: the process, the device, the call, the thread.
 fn note(call: Call, device: &Device) {
     static REPORT: OnceLock<Option<File>> = OnceLock::new();
     let Some(path) = &device.claim().report else { return };
@@ -65,7 +65,7 @@ fn note(call: Call, device: &Device) {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("-");
         // One write a line, so that the lines of several threads and processes do not mix.
-        let line = format!("{} {call:?} {name}\n", device.ordinal());
+        let line = format!("{} {} {call:?} {name}\n", std::process::id(), device.ordinal());
         if let Err(why) = report.write_all(line.as_bytes()) {
             eprintln!("gpumux emulator: cannot write the report: {why}");
         }

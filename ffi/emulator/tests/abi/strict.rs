@@ -18,11 +18,11 @@ fn report() -> PathBuf {
     claim.split_once("report=").unwrap().1.into()
 }
 
-/// The calls that were reported since the last look, without device and thread.
+/// The calls that were reported since the last look, by their names.
 fn reported() -> Vec<String> {
     let text = std::fs::read_to_string(report()).unwrap_or_default();
     std::fs::write(report(), "").unwrap();
-    text.lines().map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect()
+    text.lines().map(|line| line.split(' ').nth(2).unwrap().to_owned()).collect()
 }
 
 extern "C" fn finish_late(done: *mut c_void) {
