@@ -33,6 +33,7 @@ impl Code {
     pub(crate) const NOT_FOUND: Code = Code(500);
     pub(crate) const NOT_READY: Code = Code(600);
     pub(crate) const ILLEGAL_ADDRESS: Code = Code(700);
+    pub(crate) const LAUNCH_OUT_OF_RESOURCES: Code = Code(701);
     pub(crate) const LAUNCH_TIMEOUT: Code = Code(702);
     pub(crate) const CONTEXT_IS_DESTROYED: Code = Code(709);
     pub(crate) const ASSERT: Code = Code(710);
@@ -41,6 +42,9 @@ impl Code {
     pub(crate) const MISALIGNED_ADDRESS: Code = Code(716);
     pub(crate) const LAUNCH_FAILED: Code = Code(719);
     pub(crate) const NOT_SUPPORTED: Code = Code(801);
+    pub(crate) const INVALID_RESOURCE_TYPE: Code = Code(914);
+    pub(crate) const INVALID_RESOURCE_CONFIGURATION: Code = Code(915);
+    pub(crate) const STREAM_DETACHED: Code = Code(917);
     pub(crate) const UNKNOWN: Code = Code(999);
 
     /// The code's name in the headers, or `None` where no such code exists.

@@ -2,7 +2,7 @@
 //!
 //! `driver` and `blas` are the two ABIs; below them is a safe core that knows neither. From the
 //! bottom up: `space`, `window` and `host` make `memory`; `sm` and `engine` run work; `schedule`
-//! orders it; `context`, `stream` and `module` are what the program holds. `ptx` reads a module's
+//! orders it; `context`, `stream`, `module` and `partition` are what the program holds. `ptx` reads a module's
 //! text and `jit` compiles it; what compiled code sees of all this is `block`.
 
 mod blas;
@@ -22,6 +22,7 @@ mod machine;
 mod memory;
 mod misbehave;
 mod module;
+mod partition;
 mod ptx;
 mod schedule;
 mod scratch;

@@ -8,19 +8,21 @@
 use crate::block::Fault;
 use crate::clock::{self, Moment};
 use crate::code::{Code, Outcome};
-use crate::context::Context;
-use crate::device::Device;
+use crate::context::{Context, View};
 use crate::fault;
 use crate::machine::Machine;
 use crate::sm::{Grid, Owner};
 use crate::transfer::{Transfer, Until, Word};
+use scope::Hold;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
+mod scope;
+
 /// All streams of the process.
 pub(crate) static SCHEDULE: Schedule = Schedule {
-    state: Mutex::new(State { queues: BTreeMap::new(), next: 1 }),
+    state: Mutex::new(State { queues: BTreeMap::new(), next: 1, holds: Vec::new() }),
     moved: Condvar::new(),
 };
 
@@ -65,6 +67,8 @@ pub(crate) enum Work {
     Await(u64, Word, Until),
     /// Runs a grid on the stream's SMs.
     Launch(Box<dyn Grid>),
+    /// Runs a grid on some of the stream's SMs.
+    Confined(Box<dyn Grid>, Arc<[u32]>),
     /// Moves or sets bytes.
     Transfer(Transfer),
     /// Frees an allocation.
@@ -75,6 +79,8 @@ pub(crate) enum Work {
 
 struct Queue {
     context: Arc<Context>,
+    /// The number of the green context that it belongs to.
+    green: Option<usize>,
     manner: Manner,
     sms: Arc<[u32]>,
     pending: VecDeque<(Work, Vec<Point>)>,
@@ -105,6 +111,8 @@ impl Queue {
 struct State {
     queues: BTreeMap<StreamId, Queue>,
     next: u64,
+    /// What every stream of a context waits for, also those that are yet to be made.
+    holds: Vec<Hold>,
 }
 
 /// See the head of this file.
@@ -114,15 +122,16 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Makes a stream whose work runs on `sms`.
-    pub(crate) fn open(&self, context: &Arc<Context>, manner: Manner, sms: Arc<[u32]>) -> StreamId {
+    /// Makes a stream whose work runs on the SMs of `view`.
+    pub(crate) fn open(&self, view: &View, manner: Manner) -> StreamId {
         let mut state = self.state();
         let id = StreamId(state.next);
         state.next += 1;
         let queue = Queue {
-            context: Arc::clone(context),
+            context: Arc::clone(&view.context),
+            green: view.green.as_ref().map(|green| green.number()),
             manner,
-            sms,
+            sms: view.sms(),
             pending: VecDeque::new(),
             enqueued: 0,
             ended: 0,
@@ -132,6 +141,7 @@ impl Schedule {
             closing: false,
         };
         state.queues.insert(id, queue);
+        state.hold_new(id);
         id
     }
 
@@ -173,44 +183,6 @@ impl Schedule {
         while !state.is_past(point) {
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// Blocks the calling thread until all that is in the streams of `context` now has ended.
-    pub(crate) fn wait_for_context(&self, context: &Context) {
-        let tails: Vec<_> = {
-            let state = self.state();
-            let queues = state.queues.iter();
-            queues
-                .filter(|(_, queue)| queue.context.is(context))
-                .filter_map(|(id, queue)| queue.tail(*id))
-                .collect()
-        };
-        for tail in tails {
-            self.wait(tail);
-        }
-    }
-
-    /// Lets all streams of a device meet: what is enqueued from now on begins when all that is there
-    /// now has ended, in whatever stream. Returns the points at which they have met.
-    pub(crate) fn join_streams(&self, device: &Device) -> Vec<Point> {
-        let mut state = self.state();
-        let of_device = |queue: &Queue| queue.context.device().ordinal() == device.ordinal();
-        let queues = state.queues.iter().filter(|(_, queue)| of_device(queue));
-        let ids: Vec<_> = queues.map(|(id, _)| *id).collect();
-        let tails: Vec<_> = ids.iter().filter_map(|id| state.queues[id].tail(*id)).collect();
-        let mut points = Vec::new();
-        let mut moved = false;
-        for id in ids {
-            let Some(queue) = state.queues.get_mut(&id) else { continue };
-            points.push(queue.append(id, Work::Nothing, tails.clone()));
-            if !queue.running && !queue.waiting {
-                moved |= state.advance(id);
-            }
-        }
-        if moved {
-            self.moved.notify_all();
-        }
-        points
     }
 
     /// Drops the work that waits in streams whose context is over (lost or destroyed).
@@ -279,10 +251,11 @@ impl State {
             Manner::Blocking => Manner::Legacy,
             Manner::NonBlocking => return Ok(()),
         };
-        let partners = self
-            .queues
-            .iter()
-            .filter(|(_, queue)| queue.manner == partner && queue.context.is(&this.context));
+        let is_partner = |queue: &Queue| {
+            let together = queue.context.is(&this.context) && queue.green == this.green;
+            queue.manner == partner && together
+        };
+        let partners = self.queues.iter().filter(|(_, queue)| is_partner(queue));
         after.extend(partners.filter_map(|(id, queue)| queue.tail(*id)));
         Ok(())
     }
@@ -356,7 +329,8 @@ impl State {
                     over
                 }));
             }
-            Work::Launch(grid) => start_launch(id, queue, grid),
+            Work::Launch(grid) => start_launch(id, queue, grid, &queue.sms),
+            Work::Confined(grid, sms) => start_launch(id, queue, grid, &sms),
             Work::Transfer(transfer) => {
                 let run = move || SCHEDULE.ended(id, transfer.run(machine));
                 device.transfers().submit(Box::new(run));
@@ -441,7 +415,7 @@ impl Owner for Running {
 }
 
 /// Hands a grid to the SMs, and a watch over its time to the engine that has an eye on such things.
-fn start_launch(stream: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
+fn start_launch(stream: StreamId, queue: &Queue, grid: Box<dyn Grid>, sms: &[u32]) {
     let context = &queue.context;
     let device = context.device();
     let over = Arc::new(AtomicBool::new(false));
@@ -458,5 +432,5 @@ fn start_launch(stream: StreamId, queue: &Queue, grid: Box<dyn Grid>) {
     }
     let owner = Running { stream, context: Arc::clone(context), over };
     let grid = device.mischief().launch(grid);
-    device.sms().submit(grid, &queue.sms, context.stop(), Box::new(owner));
+    device.sms().submit(grid, sms, context.stop(), Box::new(owner));
 }

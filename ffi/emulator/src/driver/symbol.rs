@@ -1,6 +1,7 @@
 //! Functions by name, for programs that ask the driver and not the loader.
 
 use super::abi::{Out, Text, edge};
+use super::since::first_version;
 use crate::code::{Code, Outcome};
 use crate::machine::claim;
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -21,6 +22,8 @@ const BY_VERSION: &[(&str, c_int, &str)] = &[
     ("cuEventElapsedTime", 0, "cuEventElapsedTime"),
     ("cuDeviceGetUuid", 11040, "cuDeviceGetUuid_v2"),
     ("cuDeviceGetUuid", 0, "cuDeviceGetUuid"),
+    ("cuStreamGetCtx", 12050, "cuStreamGetCtx_v2"),
+    ("cuStreamGetCtx", 0, "cuStreamGetCtx"),
     ("cuGetProcAddress", 12000, "cuGetProcAddress_v2"),
     ("cuGetProcAddress", 0, "cuGetProcAddress"),
 ];
@@ -39,9 +42,17 @@ extern "C" fn cuGetProcAddress_v2(
             address.put(std::ptr::null_mut())?;
             return not_found(status, VERSION_NOT_SUFFICIENT);
         }
-        let Some(found) = find(name.utf8()?, version) else {
+        let name = name.utf8()?;
+        // What the program's version does not have yet is found, and not handed out.
+        let first = first_version(name).unwrap_or(0);
+        let why = if claim()?.driver_number() < first || version >= first {
+            NOT_FOUND
+        } else {
+            VERSION_NOT_SUFFICIENT
+        };
+        let Some(found) = find(name, version) else {
             address.put(std::ptr::null_mut())?;
-            return not_found(status, NOT_FOUND);
+            return not_found(status, why);
         };
         address.put(found)?;
         status.put_if_wanted(FOUND)
@@ -77,6 +88,10 @@ fn check_flags(flags: u64) -> Outcome {
 }
 
 fn find(name: &str, version: c_int) -> Option<*mut c_void> {
+    let known = version.min(claim().ok()?.driver_number());
+    if first_version(name).is_some_and(|first| known < first) {
+        return None;
+    }
     let by_version = BY_VERSION.iter().find(|(bare, since, _)| *bare == name && *since <= version);
     if let Some((_, _, exported)) = by_version {
         return exported_by_name(exported);
