@@ -36,6 +36,8 @@ const POINTER_WORDS: usize = 24;
 /// and one word that reaches the device. A mask of five words stored at any offset of a piece meets
 /// a table at 28 offsets and the word at 5: about a quarter.
 const PLACES: usize = (PIECE_WORDS - POINTER_WORDS) / 2;
+/// Words between a table and the lone word, going round the piece.
+const LONE_GAP: usize = 40;
 /// Words around the mask that are never live, so that what a store does there is the mask's doing.
 const CLEARANCE: usize = WORDS_MAX + 1;
 
@@ -75,8 +77,7 @@ impl Plan {
             // Even, as pointers are aligned.
             let table = start + place * 2;
             let pointers = table..table + POINTER_WORDS;
-            // Away from the table.
-            let lone = start + if place < PLACES / 2 { PIECE_WORDS - 8 } else { 8 };
+            let lone = start + (place * 2 + POINTER_WORDS + LONE_GAP) % PIECE_WORDS;
             plan.pointers.extend(is_clear(&pointers).then_some(pointers));
             plan.device.extend(is_clear(&(lone..lone + 1)).then_some(lone));
         }
