@@ -158,7 +158,7 @@ impl SmResource {
         });
         let parts = parts.collect();
         // A rest has no structure that anything could be promised of.
-        let step = if left.len() % 2 == 0 { 2 } else { 1 };
+        let step = if left.len().is_multiple_of(2) { 2 } else { 1 };
         let rest = (!left.is_empty()).then(|| SmResource {
             device: self.device,
             sms: left.into(),

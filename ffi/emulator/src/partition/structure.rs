@@ -193,7 +193,7 @@ impl Structure {
     }
 
     fn pointer(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset % 8 == 0 && offset + 8 <= PAGE_BYTES, "a pointer of the structure");
+        assert!(offset.is_multiple_of(8) && offset + 8 <= PAGE_BYTES, "a pointer of the structure");
         // SAFETY: as for `word`; aligned and within the page, as just checked.
         unsafe { AtomicU64::from_ptr(with_exposed_provenance_mut(self.page + offset)) }
     }

@@ -132,7 +132,7 @@ fn check_sizes(sizes: [u32; 2], cases: &[(u32, u32, u32)]) {
         let (groups, rest) = split(&all, fits, *least, *flags);
         assert_eq!(u32::try_from(groups.len()).unwrap(), fits);
         assert!(groups.iter().all(|group| count(group) == *size), "{least} with flags {flags}");
-        if count(&all) % size == 0 {
+        if count(&all).is_multiple_of(*size) {
             assert_eq!(rest.type_, CUdevResourceType::CU_DEV_RESOURCE_TYPE_INVALID);
         } else {
             assert_eq!(count(&rest), count(&all) % size);

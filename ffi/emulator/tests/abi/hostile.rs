@@ -77,7 +77,7 @@ impl Program {
             let at = usize::try_from(4 + self.random(140)).expect("small");
             let bytes: *mut u8 = (&raw mut part).cast();
             // SAFETY: a byte of the resource, which is 144 long.
-            unsafe { bytes.add(at).write(0xa5) };
+            unsafe { bytes.wrapping_add(at).write(0xa5) };
         }
         any!(cuDevResourceGenerateDesc(out, &mut part, 1));
     }
