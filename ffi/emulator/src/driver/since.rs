@@ -22,7 +22,8 @@ const SINCE: &[(&str, c_int)] = &[
     ("cuGreenCtxCreate", 12040),
     ("cuGreenCtxDestroy", 12040),
     ("cuGreenCtxGetDevResource", 12040),
-    ("cuGreenCtxGetId", 13000),
+    // Headers have it from 13.0 on; NVIDIA's own binding for Python asks for it as of 12.9.
+    ("cuGreenCtxGetId", 12090),
     ("cuGreenCtxRecordEvent", 12040),
     ("cuGreenCtxStreamCreate", 12050),
     ("cuGreenCtxWaitEvent", 12040),

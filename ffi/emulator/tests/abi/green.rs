@@ -380,7 +380,7 @@ crate::child::in_child! {
         assert_eq!(count(&own), 32);
         call!(cuGreenCtxGetDevResource(green(&parts), &mut own, SM));
         assert_eq!(count(&own), 8);
-        // 13.0 and 13.1.
+        // 12.9 and 13.1.
         let (mut number, not_there) = (0, CUDA_ERROR_NOT_SUPPORTED);
         call!(cuGreenCtxGetId(green(&parts), &mut number) is not_there);
         call!(cuStreamGetDevResource(null_mut(), &mut own, SM) is not_there);
