@@ -489,6 +489,75 @@ crate::child::in_child! {
         assert_eq!(active, 0);
     }
 
+    a_green_context_ends_with_the_primary_one("driver=13.3,cc=9.0,sms=32,memory=16MiB") {
+        context();
+        let green = green(&[device()]);
+        let (stream, mut view) = (stream_of(green), null_mut());
+        call!(cuCtxFromGreenCtx(&mut view, green));
+        call!(cuDevicePrimaryCtxReset_v2(0));
+        let gone = CUDA_ERROR_CONTEXT_IS_DESTROYED;
+        let mut own = blank();
+        call!(cuGreenCtxGetDevResource(green, &mut own, SM) is gone);
+        call!(cuGreenCtxStreamCreate(&mut null_mut(), green, NON_BLOCKING, 0) is gone);
+        call!(cuCtxGetDevResource(view, &mut own, SM) is gone);
+        call!(cuStreamQuery(stream) is CUDA_ERROR_INVALID_HANDLE);
+        call!(cuCtxSetCurrent(view));
+        call!(cuCtxSynchronize() is gone);
+        // It still has to be given back.
+        call!(cuGreenCtxDestroy(green));
+        let probe_of_next = { context(); Probe::load() };
+        assert_eq!(probe_of_next.sms(null_mut()), set(0..32));
+    }
+
+    devices_have_green_contexts_of_their_own("devices=2,sms=16,memory=16MiB") {
+        context();
+        let (ours, mut theirs) = (device(), blank());
+        call!(cuDeviceGetDevResource(1, &mut theirs, SM));
+        check_descriptor(&[ours, theirs], CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION);
+        let (mut made, mut primary, mut of) = (null_mut(), null_mut(), null_mut());
+        call!(cuGreenCtxCreate(&mut made, descriptor(&[theirs]), 0, DEFAULT_STREAM)
+            is CUDA_ERROR_INVALID_DEVICE);
+        let (parts, _) = split(&theirs, 1, 8, 0);
+        call!(cuGreenCtxCreate(&mut made, descriptor(&parts), 1, DEFAULT_STREAM));
+        // Its stream is the other device's, whatever is current.
+        let stream = stream_of(made);
+        let mut ordinal = 9;
+        call!(cuStreamGetDevice(stream, &mut ordinal));
+        assert_eq!(ordinal, 1);
+        call!(cuDevicePrimaryCtxRetain(&mut primary, 1));
+        call!(cuStreamGetCtx_v2(stream, &mut of, &mut made));
+        assert_eq!(of, primary);
+        call!(cuGreenCtxRecordEvent(made, event()) is CUDA_ERROR_INVALID_HANDLE);
+    }
+
+    null_streams_of_two_contexts_do_not_wait_for_each_other("driver=13.3,sms=16,memory=16MiB") {
+        context();
+        let green = green(&[device()]);
+        let (blocking, gate) = (stream(CUstream_flags::CU_STREAM_DEFAULT), pinned_word());
+        hold(blocking, gate);
+        let mut view = null_mut();
+        call!(cuCtxFromGreenCtx(&mut view, green));
+        call!(cuCtxPushCurrent_v2(view));
+        let (own, written) = (stream(CUstream_flags::CU_STREAM_DEFAULT), pinned_word());
+        call!(cuStreamWriteValue32_v2(null_mut(), written.as_ptr() as u64, 1, 0));
+        call!(cuStreamSynchronize(null_mut()));
+        assert_eq!(written.load(Ordering::Acquire), 1);
+        // Within a green context it is as anywhere.
+        let inner = pinned_word();
+        hold(own, inner);
+        call!(cuStreamWriteValue32_v2(null_mut(), written.as_ptr() as u64, 2, 0));
+        call!(cuStreamQuery(null_mut()) is CUDA_ERROR_NOT_READY);
+        inner.store(1, Ordering::Release);
+        call!(cuStreamSynchronize(null_mut()));
+        assert_eq!(written.load(Ordering::Acquire), 2);
+        call!(cuCtxPopCurrent_v2(&mut view));
+        call!(cuStreamQuery(null_mut()));
+        call!(cuStreamWriteValue32_v2(null_mut(), written.as_ptr() as u64, 3, 0));
+        call!(cuStreamQuery(null_mut()) is CUDA_ERROR_NOT_READY);
+        gate.store(1, Ordering::Release);
+        call!(cuCtxSynchronize());
+    }
+
     streams_outlive_their_green_context("driver=13.3,cc=9.0,sms=32,memory=16MiB") {
         check_detached(CUDA_ERROR_STREAM_DETACHED);
     }
