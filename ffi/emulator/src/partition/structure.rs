@@ -55,8 +55,8 @@ pub(crate) enum Found {
 /// What the words of every structure are, for one driver version.
 struct Plan {
     field: Option<Field>,
-    /// Runs of pointers. Each is two words.
-    pointers: Vec<Range<usize>>,
+    /// Pointers, by the first of their two words.
+    pointers: Vec<usize>,
     /// Words that reach the device.
     device: Vec<usize>,
 }
@@ -76,9 +76,11 @@ impl Plan {
             let place = usize::try_from(chance % PLACES as u64).expect("a small number");
             // Even, as pointers are aligned.
             let table = start + place * 2;
-            let pointers = table..table + POINTER_WORDS;
+            let words = table..table + POINTER_WORDS;
             let lone = start + (place * 2 + POINTER_WORDS + LONE_GAP) % PIECE_WORDS;
-            plan.pointers.extend(is_clear(&pointers).then_some(pointers));
+            if is_clear(&words) {
+                plan.pointers.extend(words.step_by(2));
+            }
             plan.device.extend(is_clear(&(lone..lone + 1)).then_some(lone));
         }
         plan
@@ -118,7 +120,7 @@ impl Structure {
         protect(page, libc::PROT_READ | libc::PROT_WRITE)?;
         let structure = Self { page, driver, open: Mutex::new(true) };
         structure.pointer(0).store((page + START) as u64, Ordering::Relaxed);
-        for pointer in plan(driver).pointers.iter().flat_map(|run| run.clone().step_by(2)) {
+        for pointer in &plan(driver).pointers {
             structure.pointer(START + pointer * 4).store(page as u64, Ordering::Relaxed);
         }
         for word in &plan(driver).device {
@@ -146,11 +148,10 @@ impl Structure {
             follow_wild();
         }
         let plan = plan(self.driver);
-        for pointer in plan.pointers.iter().flat_map(|run| run.clone().step_by(2)) {
-            let held = self.pointer(START + pointer * 4).load(Ordering::Relaxed);
-            if held != self.page as u64 {
-                follow_wild();
-            }
+        let own = self.page as u64;
+        let is_wild = |word: &usize| self.pointer(START + word * 4).load(Ordering::Relaxed) != own;
+        if plan.pointers.iter().any(is_wild) {
+            follow_wild();
         }
         let is_altered =
             |word: &usize| self.word(*word).load(Ordering::Relaxed) != device_word(*word);
@@ -292,16 +293,15 @@ mod tests {
     fn about_a_fifth_of_the_words_is_live_and_none_at_the_mask() {
         for driver in [(8, 0), (11, 8), (12, 2), (12, 8), (12, 9), (13, 3)] {
             let plan = Plan::new(driver);
-            let words: usize = plan.pointers.iter().map(Range::len).sum();
-            let live = words + plan.device.len();
+            let live = 2 * plan.pointers.len() + plan.device.len();
             assert!((WORDS / 7..WORDS / 4).contains(&live), "{live} of {WORDS} for {driver:?}");
             let field = Field::of(driver).map_or(0..0, |f| f.offset / 4..f.offset / 4 + f.words());
             let is_live = |word: usize| {
-                plan.device.contains(&word) || plan.pointers.iter().any(|run| run.contains(&word))
+                plan.device.contains(&word) || plan.pointers.contains(&(word / 2 * 2))
             };
             assert!(!field.clone().any(is_live));
-            for run in &plan.pointers {
-                assert!(run.start.is_multiple_of(2) && run.end <= WORDS);
+            for word in &plan.pointers {
+                assert!(word.is_multiple_of(2) && word + 2 <= WORDS);
             }
         }
     }
