@@ -64,6 +64,9 @@ impl Schedule {
         for id in held {
             state.hold(id, vec![point]);
         }
+        drop(state);
+        // Where a context is over, what its streams held has ended here.
+        self.moved.notify_all();
     }
 
     /// Lets all streams of a device meet: what is enqueued from now on begins when all that is there
