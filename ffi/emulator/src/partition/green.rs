@@ -8,6 +8,7 @@ use crate::context::{Context, View};
 use crate::device::Device;
 use crate::handle::{Handle, Table};
 use crate::schedule::{Manner, SCHEDULE, StreamId};
+use crate::strict::{self, Call};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -72,6 +73,8 @@ impl Green {
     /// Ends it. Its streams stay until the program destroys them, and what they hold still runs.
     pub(crate) fn destroy(handle: Handle) -> Outcome {
         let green = GREENS.remove(handle).map_err(|_| Code::INVALID_CONTEXT)?;
+        // It may end the primary context as well.
+        strict::synchronise_device(Call::Context, green.context.device());
         green.destroyed.store(true, Ordering::Release);
         // Not there where it was never converted.
         let _ = VIEWS.remove(green.view.into());
