@@ -16,6 +16,8 @@ use tempfile::TempDir;
 pub struct Daemon {
     folder: TempDir,
     process: Child,
+    /// Lines of the emulated driver's report when the daemon was ready.
+    reported: usize,
 }
 
 /// How a daemon is started.
@@ -66,8 +68,11 @@ impl Daemon {
             .env("NOTIFY_SOCKET", &told)
             .spawn()
             .expect("gpumuxd starts");
-        let mut daemon = Self { folder, process };
+        let mut daemon = Self { folder, process, reported: 0 };
         daemon.await_ready(&notified);
+        daemon.reported = daemon.report().len();
+        let is_strict = options.device.is_none();
+        assert!(!is_strict || daemon.reported > 0, "loading allocates, so it is reported");
         daemon
     }
 
@@ -171,8 +176,26 @@ impl Daemon {
         worker
     }
 
+    /// Lines of the emulated driver's report: each a call that may synchronise a real device.
+    fn report(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(report(self.folder.path())).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Checks that no call that may synchronise a device was made while the first worker served. A
+    /// worker that came after it made such calls as it loaded.
+    fn check_strict(&self) {
+        let lines = self.report();
+        let process = |line: &String| line.split(' ').next().map(str::to_owned);
+        let first = lines.first().and_then(process);
+        let late: Vec<_> =
+            lines.iter().skip(self.reported).filter(|line| process(line) == first).collect();
+        assert!(late.is_empty(), "calls that may synchronise a device, after `ready`: {late:?}");
+    }
+
     /// Asks the daemon to stop.
     pub fn terminate(&self) {
+        self.check_strict();
         kill(self.pid(), Signal::SIGTERM).expect("it is our child");
     }
 
@@ -184,10 +207,23 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if !std::thread::panicking() && matches!(self.process.try_wait(), Ok(None)) {
+            self.check_strict();
+        }
         // One that has ended already needs neither.
         let _ended = self.process.kill();
         let _ended = self.process.wait();
     }
+}
+
+/// Where the emulated driver of a test's daemon reports to.
+fn report(folder: &Path) -> PathBuf {
+    folder.join("synchronising-calls")
+}
+
+/// The emulated device in strict mode.
+fn strict(folder: &Path) -> String {
+    format!("emulated:strict=on,report={}", report(folder).display())
 }
 
 fn command(folder: &Path, options: &Options) -> Command {
@@ -203,7 +239,7 @@ fn command(folder: &Path, options: &Options) -> Command {
         .arg("--state")
         .arg(options.state.clone().unwrap_or_else(|| folder.join("state")))
         .arg("--device")
-        .arg(options.device.as_deref().unwrap_or("emulated"))
+        .arg(options.device.clone().unwrap_or_else(|| strict(folder)))
         .args(&options.arguments);
     command
 }

@@ -44,6 +44,19 @@ fn auto_emulates_where_there_is_no_gpu_and_says_so() {
 }
 
 #[test]
+fn an_emulated_device_is_what_it_is_asked_to_be() {
+    let daemon = Daemon::start_with(&[ECHO], &asking_for("emulated:sms=6,memory=64MiB"));
+    let device = &daemon.status().devices[0];
+    assert!(device.emulated && device.sms == 6, "{device:?}");
+}
+
+#[test]
+fn a_claim_that_is_not_understood_is_a_reason_and_no_daemon() {
+    let said = Daemon::refuse(&[ECHO], &asking_for("emulated:sm=6"));
+    assert!(said.contains("unknown key; known are sms"), "{said}");
+}
+
+#[test]
 fn a_missing_emulator_is_a_reason_and_no_daemon() {
     let arguments = vec!["--emulator=/nonexistent/libgpumux_emulator.so".to_owned()];
     let said = Daemon::refuse(&[ECHO], &Options { arguments, ..Options::default() });

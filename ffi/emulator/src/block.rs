@@ -1,8 +1,6 @@
 //! What one thread block sees while it runs: the contract between the compiled code (`jit`) and the
 //! device that runs it (`sm`, `memory`). It knows neither the driver's ABI nor PTX.
 
-use std::sync::atomic::AtomicU32;
-
 /// Device addresses are handed out in granules of this many bytes, so that an access of up to 16
 /// aligned bytes never straddles two, and one table entry decides it.
 pub(crate) const GRANULE_BYTES: u64 = 256;
@@ -45,8 +43,17 @@ pub(crate) struct Block<'a> {
     pub(crate) sm_count: u32,
     /// What may be touched.
     pub(crate) memory: &'a MemoryView,
-    /// Polled at loop back-edges; nonzero means: leave the kernel now.
-    pub(crate) stop: &'a AtomicU32,
+    /// Attended to at loop back-edges.
+    pub(crate) turn: &'a dyn Turn,
+}
+
+/// The time that a block has on its SM.
+pub(crate) trait Turn {
+    /// To be called now and then by whoever computes for long: others may run before it returns.
+    ///
+    /// # Errors
+    /// `Fault::Stopped`: the block is to end now.
+    fn attend(&self) -> Result<(), Fault>;
 }
 
 /// Why a block did not run to its end. Each maps to one of the driver's sticky errors.
@@ -70,6 +77,8 @@ pub(crate) enum Fault {
     Assert,
     /// `trap` (719).
     Trap,
-    /// The driver asked it to stop: `Block::stop` was set.
+    /// The device is gone, with all that it had.
+    DeviceLost,
+    /// The driver asked it to stop.
     Stopped,
 }

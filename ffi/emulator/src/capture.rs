@@ -73,9 +73,10 @@ impl Capture {
         self.graph.context()
     }
 
-    /// Whether the legacy stream of a context would have to wait for it.
-    fn bars_legacy(&self, context: &Context) -> bool {
-        self.context().is(context) && self.streams.values().any(|(stream, _)| stream.is_blocking())
+    /// Whether this legacy stream would have to wait for it.
+    fn bars_legacy(&self, legacy: &Stream) -> bool {
+        let waits = |stream: &Stream| stream.is_blocking() && stream.is_beside(legacy);
+        self.streams.values().any(|(stream, _)| waits(stream))
     }
 
     /// Whether a call that may be unsafe is forbidden to the calling thread.
@@ -183,9 +184,9 @@ impl Captures {
         }
     }
 
-    /// Whether a context's legacy stream may not be used now.
-    pub(crate) fn bars_legacy(&self, context: &Context) -> bool {
-        !self.none() && self.state().captures.values().any(|capture| capture.bars_legacy(context))
+    /// Whether this legacy stream may not be used now.
+    pub(crate) fn bars_legacy(&self, legacy: &Stream) -> bool {
+        !self.none() && self.state().captures.values().any(|capture| capture.bars_legacy(legacy))
     }
 
     /// Takes work that is enqueued in a stream, where the stream is captured. Returns it where it
@@ -200,7 +201,7 @@ impl Captures {
         }
         let mut state = self.state();
         if stream.is_legacy() {
-            let hit = state.invalidate(|capture| capture.bars_legacy(&stream.context));
+            let hit = state.invalidate(|capture| capture.bars_legacy(stream));
             return if hit { Err(Code::CAPTURE_IMPLICIT) } else { Ok(Some(task)) };
         }
         let Some((_, capture)) = state.of(stream.id) else { return Ok(Some(task)) };

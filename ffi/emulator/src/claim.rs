@@ -1,7 +1,10 @@
 //! What the emulated machine claims to be: parsed from `GPUMUX_EMULATED`, for example
 //! `sms=16,cores=1,memory=4GiB,driver=12.8,cc=8.6,devices=2`. It knows no driver call.
 
+use crate::misbehave::{Misbehaviour, Nth, nth};
+use crate::sm::Pace;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The environment variable that holds the claim.
@@ -10,6 +13,9 @@ pub(crate) const VARIABLE: &str = "GPUMUX_EMULATED";
 /// The name that every emulated device carries.
 pub(crate) const DEVICE_NAME: &std::ffi::CStr = c"gpumux emulated GPU";
 
+const UNKNOWN_KEY: &str = "unknown key; known are sms, cores, pace, memory, driver, cc, devices, \
+                           limit, strict, report, slow, absent, fail-allocation, fault, hang, lose";
+
 /// What the machine claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
@@ -17,6 +23,8 @@ pub(crate) struct Claim {
     pub(crate) sms: u32,
     /// Host threads that run each device's blocks.
     pub(crate) cores: u32,
+    /// Whether each SM is held back to its share of the cores.
+    pub(crate) pace: Pace,
     /// Bytes of each device's memory.
     pub(crate) memory_bytes: u64,
     /// CUDA version of the driver as (major, minor).
@@ -27,6 +35,16 @@ pub(crate) struct Claim {
     pub(crate) devices: u32,
     /// How long a launch may run before it is ended as a fault; no limit unless one is asked for.
     pub(crate) launch_limit: Option<Duration>,
+    /// Whether calls that may synchronise a device do.
+    pub(crate) strict: bool,
+    /// Where such calls are noted.
+    pub(crate) report: Option<PathBuf>,
+    /// Functions that the driver does not have.
+    pub(crate) absent: Vec<String>,
+    /// An SM that is slower than the others, and how many times.
+    pub(crate) slow_sm: Option<(u32, u32)>,
+    /// What goes wrong on request.
+    pub(crate) misbehaviour: Misbehaviour,
 }
 
 /// A claim that was refused.
@@ -48,11 +66,17 @@ impl Default for Claim {
         Self {
             sms: 32,
             cores: u32::try_from(host / 2).unwrap_or(1).max(1),
+            pace: Pace::On,
             memory_bytes: 4 << 30,
             driver: (13, 3),
             capability: (9, 0),
             devices: 1,
             launch_limit: None,
+            strict: false,
+            report: None,
+            absent: Vec::new(),
+            slow_sm: None,
+            misbehaviour: Misbehaviour::default(),
         }
     }
 }
@@ -89,6 +113,12 @@ impl Claim {
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             claim.set(part).map_err(|why| BadClaim { part: part.to_owned(), why })?;
         }
+        if let Some((sm, _)) = claim.slow_sm
+            && (sm >= claim.sms || claim.pace == Pace::Off)
+        {
+            let why = "the slow SM must be one that there is, and paced";
+            return Err(BadClaim { part: text.to_owned(), why });
+        }
         Ok(claim)
     }
 
@@ -101,12 +131,17 @@ impl Claim {
             "memory" => self.memory_bytes = size(value)?,
             "driver" => self.driver = version(value)?,
             "cc" => self.capability = version(value)?,
+            "pace" => self.pace = if switch(value)? { Pace::On } else { Pace::Off },
             "limit" => self.launch_limit = Some(span(value)?),
-            _ => {
-                return Err(
-                    "unknown key; known are sms, cores, memory, driver, cc, devices, limit",
-                );
-            }
+            "strict" => self.strict = switch(value)?,
+            "report" => self.report = Some(PathBuf::from(value)),
+            "slow" => self.slow_sm = Some(slow(value)?),
+            "absent" => self.absent = value.split('+').map(str::to_owned).collect(),
+            "fail-allocation" => self.misbehaviour.failing_allocation = Some(nth(value)?),
+            "fault" => self.misbehaviour.faulting_launch = Some(Nth::parse(value)?),
+            "hang" => self.misbehaviour.hanging_launch = Some(Nth::parse(value)?),
+            "lose" => self.misbehaviour.losing_launch = Some(nth(value)?),
+            _ => return Err(UNKNOWN_KEY),
         }
         Ok(())
     }
@@ -135,6 +170,20 @@ fn size(value: &str) -> Result<u64, &'static str> {
     if (1 << 20..=1 << 40).contains(&bytes) { Ok(bytes) } else { Err("size out of range") }
 }
 
+fn switch(value: &str) -> Result<bool, &'static str> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off"),
+    }
+}
+
+/// Which SM is slow, and how many times: `SM:TIMES`.
+fn slow(value: &str) -> Result<(u32, u32), &'static str> {
+    let (sm, times) = value.split_once(':').ok_or("expected SM:TIMES")?;
+    Ok((within(sm, 0, 1023)?, within(times, 2, 1000)?))
+}
+
 /// A span of time with its unit, up to a day.
 fn span(value: &str) -> Result<Duration, &'static str> {
     let (number, millis) = match value.strip_suffix("ms") {
@@ -151,16 +200,28 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let claim =
-            Claim::parse("sms=16,cores=2,memory=512MiB,driver=12.8,cc=8.6,devices=2,limit=50ms")
+            Claim::parse("sms=16,cores=2,pace=off,memory=512MiB,driver=12.8,cc=8.6,devices=2,limit=50ms,\
+                          strict=on,report=/tmp/report,fail-allocation=3,fault=saxpy:2,hang=spin:1,lose=9")
                 .unwrap();
         let expected = Claim {
             sms: 16,
             cores: 2,
+            pace: Pace::Off,
             memory_bytes: 512 << 20,
             driver: (12, 8),
             capability: (8, 6),
             devices: 2,
             launch_limit: Some(Duration::from_millis(50)),
+            strict: true,
+            report: Some("/tmp/report".into()),
+            absent: Vec::new(),
+            slow_sm: None,
+            misbehaviour: Misbehaviour {
+                failing_allocation: Some(3),
+                faulting_launch: Some(Nth::parse("saxpy:2").unwrap()),
+                hanging_launch: Some(Nth::parse("spin:1").unwrap()),
+                losing_launch: Some(9),
+            },
         };
         assert_eq!(claim, expected);
         assert_eq!(claim.driver_number(), 12080);
@@ -184,6 +245,7 @@ mod tests {
             "driver=12",
             "cc=9",
             "limit=5",
+            "pace=1",
         ] {
             assert!(Claim::parse(text).is_err(), "{text} was taken");
         }

@@ -35,6 +35,7 @@ impl Code {
     pub(crate) const NOT_FOUND: Code = Code(500);
     pub(crate) const NOT_READY: Code = Code(600);
     pub(crate) const ILLEGAL_ADDRESS: Code = Code(700);
+    pub(crate) const LAUNCH_OUT_OF_RESOURCES: Code = Code(701);
     pub(crate) const LAUNCH_TIMEOUT: Code = Code(702);
     pub(crate) const PEER_ACCESS_ALREADY_ENABLED: Code = Code(704);
     pub(crate) const PEER_ACCESS_NOT_ENABLED: Code = Code(705);
@@ -54,6 +55,9 @@ impl Code {
     pub(crate) const CAPTURE_IMPLICIT: Code = Code(906);
     pub(crate) const CAPTURED_EVENT: Code = Code(907);
     pub(crate) const CAPTURE_WRONG_THREAD: Code = Code(908);
+    pub(crate) const INVALID_RESOURCE_TYPE: Code = Code(914);
+    pub(crate) const INVALID_RESOURCE_CONFIGURATION: Code = Code(915);
+    pub(crate) const STREAM_DETACHED: Code = Code(917);
     pub(crate) const UNKNOWN: Code = Code(999);
 
     /// The code's name in the headers, or `None` where no such code exists.

@@ -6,6 +6,7 @@ use crate::device::Device;
 use crate::handle::{Handle, Table};
 use crate::memory::HOST;
 use crate::module::MODULES;
+use crate::partition::{Green, VIEWS};
 use crate::reach::Reach;
 use crate::schedule::{Manner, SCHEDULE, StreamId};
 use crate::stream::{EVENTS, STREAMS};
@@ -20,7 +21,7 @@ pub(crate) static CONTEXTS: Table<Context> = Table::new(0x6701);
 
 thread_local! {
     /// The calling thread's stack of contexts; the last is current.
-    static STACK: RefCell<Vec<Arc<Context>>> = const { RefCell::new(Vec::new()) };
+    static STACK: RefCell<Vec<View>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Limits that can be set: those of a machine that has no use for them.
@@ -28,6 +29,15 @@ pub(crate) const LIMITS: usize = 7;
 /// `CU_LIMIT_STACK_SIZE`, `_PRINTF_FIFO_SIZE`, `_MALLOC_HEAP_SIZE`, `_DEV_RUNTIME_SYNC_DEPTH`,
 /// `_DEV_RUNTIME_PENDING_LAUNCH_COUNT`, `_MAX_L2_FETCH_GRANULARITY`, `_PERSISTING_L2_CACHE_SIZE`.
 const LIMIT_DEFAULTS: [usize; LIMITS] = [1024, 1 << 20, 8 << 20, 2, 2048, 128, 0];
+
+/// A context as a program holds it: whole, or a primary one seen through a green context.
+#[derive(Clone)]
+pub(crate) struct View {
+    /// What owns memory, modules and events.
+    pub(crate) context: Arc<Context>,
+    /// What has streams of its own, where there is one.
+    pub(crate) green: Option<Arc<Green>>,
+}
 
 /// See the head of this file.
 pub(crate) struct Context {
@@ -63,6 +73,31 @@ impl Context {
         CONTEXTS.enter(number, Arc::clone(&context));
         context.legacy();
         Ok(context)
+    }
+
+    /// The primary context of a device, kept until as many releases.
+    pub(crate) fn retain_primary(device: &Arc<Device>) -> Outcome<Arc<Self>> {
+        device.check()?;
+        let mut primary = device.primary();
+        let context = match &primary.context {
+            Some(context) => Arc::clone(context),
+            None => Self::create(device, primary.flags)?,
+        };
+        primary.context = Some(Arc::clone(&context));
+        primary.users += 1;
+        Ok(context)
+    }
+
+    /// Takes back one [`Context::retain_primary`]; the last ends the context.
+    pub(crate) fn release_primary(device: &Device) -> Outcome {
+        let mut primary = device.primary();
+        primary.users = primary.users.checked_sub(1).ok_or(Code::INVALID_CONTEXT)?;
+        if primary.users == 0
+            && let Some(context) = primary.context.take()
+        {
+            context.destroy();
+        }
+        Ok(())
     }
 
     /// Ends a context: its work stops, and all that it owns is gone. Its number stays dead.
@@ -153,20 +188,20 @@ impl Context {
     pub(crate) fn synchronize(&self) -> Outcome {
         self.check()?;
         CAPTURES.refuse_context(self)?;
-        SCHEDULE.wait_for_context(self);
+        SCHEDULE.wait_for(self, None);
         self.check()
     }
 
     /// Its legacy stream.
-    pub(crate) fn legacy(self: &Arc<Self>) -> StreamId {
-        let open = || SCHEDULE.open(self, Manner::Legacy, self.device.all_sms());
+    fn legacy(self: &Arc<Self>) -> StreamId {
+        let open = || SCHEDULE.open(&View::from(self), Manner::Legacy);
         *self.legacy.get_or_init(open)
     }
 
     /// The calling thread's own default stream.
-    pub(crate) fn per_thread(self: &Arc<Self>) -> StreamId {
+    fn per_thread(self: &Arc<Self>) -> StreamId {
         let mut streams = self.per_thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = || SCHEDULE.open(self, Manner::Blocking, self.device.all_sms());
+        let open = || SCHEDULE.open(&View::from(self), Manner::Blocking);
         *streams.entry(std::thread::current().id()).or_insert_with(open)
     }
 
@@ -184,40 +219,114 @@ impl Context {
     }
 }
 
-/// The calling thread's current context, usable or not.
-pub(crate) fn top() -> Option<Arc<Context>> {
+impl From<&Arc<Context>> for View {
+    fn from(context: &Arc<Context>) -> Self {
+        Self { context: Arc::clone(context), green: None }
+    }
+}
+
+impl From<&Arc<Green>> for View {
+    fn from(green: &Arc<Green>) -> Self {
+        Self { context: Arc::clone(green.context()), green: Some(Arc::clone(green)) }
+    }
+}
+
+impl View {
+    /// A context by its handle, green ones that were converted included. Unlike other handles, a
+    /// wrong one is an invalid *context*.
+    pub(crate) fn of(handle: Handle) -> Outcome<Self> {
+        match CONTEXTS.get(handle) {
+            Ok(context) => Ok(Self::from(&context)),
+            Err(_) => {
+                let green = VIEWS.get(handle).map_err(|_| Code::INVALID_CONTEXT)?;
+                Ok(Self::from(&green))
+            }
+        }
+    }
+
+    /// Its handle.
+    pub(crate) fn handle(&self) -> Handle {
+        self.green.as_ref().map_or(self.context.handle(), |green| green.view())
+    }
+
+    /// Whether it may be used.
+    pub(crate) fn check(&self) -> Outcome {
+        self.context.check()?;
+        self.green.as_ref().map_or(Ok(()), |green| green.check())
+    }
+
+    /// The SMs of its streams.
+    pub(crate) fn sms(&self) -> Arc<[u32]> {
+        match &self.green {
+            Some(green) => Arc::clone(green.sms()),
+            None => self.context.device().all_sms(),
+        }
+    }
+
+    /// Waits for all that was enqueued until now: of a green context its own streams, of any other
+    /// also those of the green contexts within it.
+    pub(crate) fn synchronize(&self) -> Outcome {
+        self.check()?;
+        CAPTURES.refuse_context(&self.context)?;
+        SCHEDULE.wait_for(&self.context, self.green.as_deref());
+        self.check()
+    }
+
+    /// Its null stream.
+    pub(crate) fn legacy(&self) -> Outcome<StreamId> {
+        Ok(self.green.as_ref().map_or_else(|| self.context.legacy(), Green::default_stream))
+    }
+
+    /// The calling thread's own default stream. A green context has none, as documented for the one
+    /// call that says anything about it (`cuStreamGetCtx_v2`).
+    pub(crate) fn per_thread(&self) -> Outcome<StreamId> {
+        if self.green.is_some() { Err(Code::INVALID_HANDLE) } else { Ok(self.context.per_thread()) }
+    }
+}
+
+/// What the calling thread has current, usable or not.
+pub(crate) fn top() -> Option<View> {
     STACK.with_borrow(|stack| stack.last().cloned())
 }
 
 /// The handle of the calling thread's current context, null where it has none.
 pub(crate) fn top_handle() -> Handle {
-    STACK.with_borrow(|stack| stack.last().map_or(Handle::NULL, |context| context.handle()))
+    STACK.with_borrow(|stack| stack.last().map_or(Handle::NULL, View::handle))
 }
 
-/// The calling thread's current context.
+/// What the calling thread has current.
 ///
 /// # Errors
 /// None current (201), destroyed (709), or the device's sticky error.
+pub(crate) fn current_view() -> Outcome<View> {
+    let view = top().ok_or(Code::INVALID_CONTEXT)?;
+    view.check()?;
+    Ok(view)
+}
+
+/// The calling thread's current context, the primary one where a green one is current: what owns
+/// memory, modules and events.
+///
+/// # Errors
+/// As for [`current_view`].
 pub(crate) fn current() -> Outcome<Arc<Context>> {
-    let context = top().ok_or(Code::INVALID_CONTEXT)?;
-    context.check()?;
-    Ok(context)
+    Ok(current_view()?.context)
 }
 
 /// Puts a context on top of the calling thread's stack.
-pub(crate) fn push(context: Arc<Context>) {
-    STACK.with_borrow_mut(|stack| stack.push(context));
+pub(crate) fn push(view: View) {
+    STACK.with_borrow_mut(|stack| stack.push(view));
 }
 
 /// Takes the top off the calling thread's stack.
-pub(crate) fn pop() -> Option<Arc<Context>> {
+pub(crate) fn pop() -> Option<View> {
     STACK.with_borrow_mut(Vec::pop)
 }
 
 /// Replaces the top of the calling thread's stack; `None` only takes it off.
-pub(crate) fn set_top(context: Option<Arc<Context>>) {
+pub(crate) fn set_top(view: Option<View>) {
     STACK.with_borrow_mut(|stack| {
         stack.pop();
-        stack.extend(context);
+        stack.extend(view);
     });
 }

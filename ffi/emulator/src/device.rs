@@ -5,7 +5,8 @@ use crate::code::{Code, Outcome};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::memory::Memory;
-use crate::sm::SmPool;
+use crate::misbehave::Mischief;
+use crate::sm::{Plan, SmPool};
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,6 +16,7 @@ pub(crate) struct Device {
     ordinal: u32,
     claim: Claim,
     memory: Memory,
+    mischief: Arc<Mischief>,
     sms: Arc<SmPool>,
     transfers: Arc<Engine>,
     calls: Arc<Engine>,
@@ -41,11 +43,15 @@ pub(crate) struct Primary {
 impl Device {
     /// A device with its memory reserved and no thread started.
     pub(crate) fn new(ordinal: u32, claim: &Claim) -> io::Result<Self> {
+        let plan =
+            Plan { count: claim.sms, cores: claim.cores, pace: claim.pace, slow: claim.slow_sm };
+        let mischief = Arc::new(Mischief::new(claim.misbehaviour.clone()));
         Ok(Self {
             ordinal,
             claim: claim.clone(),
-            memory: Memory::new(claim.memory_bytes)?,
-            sms: Arc::new(SmPool::new(claim.sms)),
+            memory: Memory::new(claim.memory_bytes, Arc::clone(&mischief))?,
+            mischief,
+            sms: Arc::new(SmPool::new(plan)),
             transfers: Arc::new(Engine::new("gpumux-copies")),
             calls: Arc::new(Engine::new("gpumux-calls")),
             watches: Arc::new(Engine::new("gpumux-waits")),
@@ -58,7 +64,7 @@ impl Device {
     /// Starts the device's threads, once.
     pub(crate) fn start(&self) -> Outcome {
         let start = || {
-            self.sms.start(self.claim.cores)?;
+            self.sms.start()?;
             self.transfers.start()?;
             self.calls.start()?;
             self.watches.start()
@@ -79,6 +85,11 @@ impl Device {
     /// Its memory.
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// What is to go wrong on it.
+    pub(crate) fn mischief(&self) -> &Mischief {
+        &self.mischief
     }
 
     /// Its SMs.

@@ -2,7 +2,8 @@
 //!
 //! `driver` and `blas` are the two ABIs; below them is a safe core that knows neither. From the
 //! bottom up: `space`, `window` and `host` make `memory`; `sm` and `engine` run work; `schedule`
-//! orders it, `capture` and `graph` note it; `context`, `stream` and `module` are what the program holds. `ptx` reads a module's
+//! orders it, `capture` and `graph` note it; `context`, `stream`, `module` and `partition` are what
+//! the program holds. `ptx` reads a module's
 //! text and `jit` compiles it; what compiled code sees of all this is `block`.
 
 mod blas;
@@ -25,7 +26,9 @@ mod library;
 mod link;
 mod machine;
 mod memory;
+mod misbehave;
 mod module;
+mod partition;
 mod pool;
 mod ptx;
 mod reach;
@@ -34,5 +37,6 @@ mod scratch;
 mod sm;
 mod space;
 mod stream;
+mod strict;
 mod transfer;
 mod window;

@@ -4,12 +4,13 @@
 use crate::block::{GRANULE_BYTES, MemoryView};
 use crate::code::{Code, Outcome};
 use crate::host::HostRanges;
+use crate::misbehave::Mischief;
 use crate::space::Space;
 use crate::window::Window;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Host memory that all devices of the process may touch.
 pub(crate) static HOST: HostRanges = HostRanges::new();
@@ -34,6 +35,7 @@ pub(crate) struct Allocation {
 /// A device's memory.
 pub(crate) struct Memory {
     held: Mutex<Held>,
+    mischief: Arc<Mischief>,
     window: Window,
 }
 
@@ -63,10 +65,10 @@ type Ask = extern "C" fn(view: *const MemoryView, address: u64, bytes: u64) -> u
 
 impl Memory {
     /// Reserves `bytes` of addresses. Pages cost nothing before they are touched.
-    pub(crate) fn new(bytes: u64) -> io::Result<Self> {
+    pub(crate) fn new(bytes: u64, mischief: Arc<Mischief>) -> io::Result<Self> {
         let window = Window::reserve(bytes)?;
         let held = Held { space: Space::new(bytes / GRANULE_BYTES), allocations: BTreeMap::new() };
-        Ok(Self { held: Mutex::new(held), window })
+        Ok(Self { held: Mutex::new(held), mischief, window })
     }
 
     /// A view of this memory that asks `beyond` about every other address. Both must outlive it.
@@ -115,6 +117,9 @@ impl Memory {
     fn take(&self, bytes: u64, context: usize, pool: Option<usize>, managed: bool) -> Outcome<u64> {
         if bytes == 0 {
             return Err(Code::INVALID_VALUE);
+        }
+        if self.mischief.fails_allocation() {
+            return Err(Code::OUT_OF_MEMORY);
         }
         let granules = bytes.div_ceil(GRANULE_BYTES);
         let mut held = self.held();
@@ -208,12 +213,17 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::misbehave::Misbehaviour;
 
     const MIB: u64 = 1 << 20;
 
+    fn memory() -> Memory {
+        Memory::new(MIB, Arc::new(Mischief::new(Misbehaviour::default()))).unwrap()
+    }
+
     #[test]
     fn all_of_it_can_be_taken_and_nothing_leaks() {
-        let memory = Memory::new(MIB).unwrap();
+        let memory = memory();
         for _ in 0..3 {
             let start = memory.allocate(MIB, 1).unwrap();
             assert_eq!(memory.allocate(1, 1), Err(Code::OUT_OF_MEMORY));
@@ -225,7 +235,7 @@ mod tests {
 
     #[test]
     fn only_the_start_frees_and_only_once() {
-        let memory = Memory::new(MIB).unwrap();
+        let memory = memory();
         let start = memory.allocate(1000, 1).unwrap();
         assert_eq!(memory.free(start + 256), Err(Code::INVALID_VALUE));
         assert_eq!(memory.begin_free(start), Ok(()));
@@ -237,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_range_must_lie_in_one_allocation() {
-        let memory = Memory::new(MIB).unwrap();
+        let memory = memory();
         let start = memory.allocate(1000, 1).unwrap();
         let next = memory.allocate(1000, 1).unwrap();
         assert_eq!(next, start + 1024);
@@ -251,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_context_takes_its_memory_with_it() {
-        let memory = Memory::new(MIB).unwrap();
+        let memory = memory();
         let (one, other) = (memory.allocate(10, 1).unwrap(), memory.allocate(10, 2).unwrap());
         memory.drop_context(1);
         assert!(!memory.covers(one, 1));

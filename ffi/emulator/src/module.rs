@@ -1,7 +1,7 @@
 //! Modules and functions as the program holds them: compiled PTX with its variables in the memory
 //! of a device, and launches of its kernels.
 
-use crate::block::{Block, Fault};
+use crate::block::{Block, Fault, Turn};
 use crate::code::{Code, Outcome};
 use crate::context::{self, Context};
 use crate::driver::limits;
@@ -13,8 +13,8 @@ use crate::scratch::Scratch;
 use crate::sm::Grid;
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// All live modules.
 pub(crate) static MODULES: Table<Module> = Table::new(0x6704);
@@ -54,6 +54,8 @@ pub(crate) struct Function {
     pub(crate) kernel: Arc<Kernel>,
     /// Dynamic shared memory that a launch may ask for.
     dynamic_shared_max: AtomicU32,
+    /// Whether the device has its code, as it were: only the strict mode cares.
+    loaded: AtomicBool,
 }
 
 impl Module {
@@ -105,6 +107,7 @@ impl Function {
             name: CString::new(name).expect("the text that it comes from has no zero byte"),
             kernel,
             dynamic_shared_max: AtomicU32::new(dynamic),
+            loaded: AtomicBool::new(is_eager()),
         })
     }
 
@@ -113,6 +116,11 @@ impl Function {
         let function = library::function(handle)?;
         function.context.check()?;
         Ok(function)
+    }
+
+    /// Notes that the device has its code from now on; true where it had not.
+    pub(crate) fn load(&self) -> bool {
+        !self.loaded.swap(true, Ordering::Relaxed)
     }
 
     /// Dynamic shared memory that a launch may ask for.
@@ -129,6 +137,12 @@ impl Function {
         self.dynamic_shared_max.store(bytes, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Whether modules are loaded whole, kernels and all, as the program can ask a driver to do.
+fn is_eager() -> bool {
+    static EAGER: OnceLock<bool> = OnceLock::new();
+    *EAGER.get_or_init(|| std::env::var_os("CUDA_MODULE_LOADING").is_some_and(|way| way == "EAGER"))
 }
 
 /// How a kernel is launched.
@@ -177,6 +191,10 @@ pub(crate) struct KernelGrid {
 }
 
 impl Grid for KernelGrid {
+    fn name(&self) -> &str {
+        &self.kernel.name
+    }
+
     fn blocks(&self) -> u64 {
         self.shape.grid.iter().map(|side| u64::from(*side)).product()
     }
@@ -185,7 +203,7 @@ impl Grid for KernelGrid {
         &self,
         block: u64,
         sm: u32,
-        stop: &AtomicU32,
+        turn: &dyn Turn,
         scratch: &mut Scratch,
     ) -> Result<(), Fault> {
         let Shape { grid, threads, dynamic_shared_bytes } = self.shape;
@@ -201,7 +219,7 @@ impl Grid for KernelGrid {
             sm,
             sm_count: self.context.device().sms().count(),
             memory: self.context.reach().view(),
-            stop,
+            turn,
         };
         let outcome = self.kernel.run_block(&block, &mut scratch.kernel);
         if let Err(fault) = outcome

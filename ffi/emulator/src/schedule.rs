@@ -8,18 +8,21 @@
 use crate::block::Fault;
 use crate::clock::{self, Moment};
 use crate::code::{Code, Outcome};
-use crate::context::Context;
+use crate::context::{Context, View};
 use crate::fault;
 use crate::machine::Machine;
 use crate::sm::{Grid, Owner};
 use crate::transfer::{Transfer, Until, Word};
+use scope::Hold;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
+mod scope;
+
 /// All streams of the process.
 pub(crate) static SCHEDULE: Schedule = Schedule {
-    state: Mutex::new(State { queues: BTreeMap::new(), next: 1 }),
+    state: Mutex::new(State { queues: BTreeMap::new(), next: 1, holds: Vec::new() }),
     moved: Condvar::new(),
 };
 
@@ -65,6 +68,8 @@ pub(crate) enum Work {
     Await(u64, Word, Until),
     /// Runs a grid on the stream's SMs.
     Launch(Arc<dyn Grid>),
+    /// Runs a grid on some of the stream's SMs.
+    Confined(Arc<dyn Grid>, Arc<[u32]>),
     /// Moves or sets bytes.
     Transfer(Transfer),
     /// Frees an allocation.
@@ -87,6 +92,8 @@ pub(crate) struct Step {
 
 struct Queue {
     context: Arc<Context>,
+    /// The number of the green context that it belongs to.
+    green: Option<usize>,
     manner: Manner,
     sms: Arc<[u32]>,
     pending: VecDeque<(Work, Vec<Point>)>,
@@ -103,6 +110,28 @@ struct Queue {
 }
 
 impl Queue {
+    fn new(context: &Arc<Context>, green: Option<usize>, manner: Manner, sms: Arc<[u32]>) -> Self {
+        Self {
+            context: Arc::clone(context),
+            green,
+            manner,
+            sms,
+            pending: VecDeque::new(),
+            enqueued: 0,
+            ended: 0,
+            running: false,
+            waiting: false,
+            waiters: Vec::new(),
+            closing: false,
+        }
+    }
+
+    fn append(&mut self, stream: StreamId, work: Work, after: Vec<Point>) -> Point {
+        self.enqueued += 1;
+        self.pending.push_back((work, after));
+        Point { stream, count: self.enqueued }
+    }
+
     fn tail(&self, stream: StreamId) -> Option<Point> {
         (self.ended < self.enqueued).then_some(Point { stream, count: self.enqueued })
     }
@@ -111,6 +140,8 @@ impl Queue {
 struct State {
     queues: BTreeMap<StreamId, Queue>,
     next: u64,
+    /// What every stream of a context waits for, also those that are yet to be made.
+    holds: Vec<Hold>,
 }
 
 /// See the head of this file.
@@ -120,9 +151,10 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Makes a stream whose work runs on `sms`.
-    pub(crate) fn open(&self, context: &Arc<Context>, manner: Manner, sms: Arc<[u32]>) -> StreamId {
-        self.state().open(context, manner, sms)
+    /// Makes a stream whose work runs on the SMs of `view`.
+    pub(crate) fn open(&self, view: &View, manner: Manner) -> StreamId {
+        let green = view.green.as_ref().map(|green| green.number());
+        self.state().open(Queue::new(&view.context, green, manner, view.sms()))
     }
 
     /// Lets a stream go once its work has ended. Does not wait.
@@ -168,21 +200,6 @@ impl Schedule {
         let mut state = self.state();
         while !state.is_past(point) {
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Blocks the calling thread until all that is in the streams of `context` now has ended.
-    pub(crate) fn wait_for_context(&self, context: &Context) {
-        let tails: Vec<_> = {
-            let state = self.state();
-            let queues = state.queues.iter();
-            queues
-                .filter(|(_, queue)| queue.context.is(context))
-                .filter_map(|(id, queue)| queue.tail(*id))
-                .collect()
-        };
-        for tail in tails {
-            self.wait(tail);
         }
     }
 
@@ -240,22 +257,11 @@ impl Schedule {
 }
 
 impl State {
-    fn open(&mut self, context: &Arc<Context>, manner: Manner, sms: Arc<[u32]>) -> StreamId {
+    fn open(&mut self, queue: Queue) -> StreamId {
         let id = StreamId(self.next);
         self.next += 1;
-        let queue = Queue {
-            context: Arc::clone(context),
-            manner,
-            sms,
-            pending: VecDeque::new(),
-            enqueued: 0,
-            ended: 0,
-            running: false,
-            waiting: false,
-            waiters: Vec::new(),
-            closing: false,
-        };
         self.queues.insert(id, queue);
+        self.hold_new(id);
         id
     }
 
@@ -268,19 +274,20 @@ impl State {
     ) -> Outcome<(Point, bool)> {
         self.add_legacy_order(stream, &mut after)?;
         let queue = self.queues.get_mut(&stream).ok_or(Code::INVALID_HANDLE)?;
-        queue.enqueued += 1;
-        queue.pending.push_back((work, after));
-        let point = Point { stream, count: queue.enqueued };
+        let point = queue.append(stream, work, after);
         let idle = !queue.running && !queue.waiting;
         Ok((point, idle && self.advance(stream)))
     }
 
     fn enqueue_steps(&mut self, stream: StreamId, steps: Vec<Step>) -> Outcome<Vec<Point>> {
         let queue = self.queues.get(&stream).ok_or(Code::INVALID_HANDLE)?;
-        let (context, sms) = (Arc::clone(&queue.context), Arc::clone(&queue.sms));
+        let (context, green, sms) = (Arc::clone(&queue.context), queue.green, queue.sms.clone());
         let lanes = steps.iter().map(|step| step.lane).max().unwrap_or(0);
         let mut streams = vec![stream];
-        streams.extend((0..lanes).map(|_| self.open(&context, Manner::NonBlocking, sms.clone())));
+        for _ in 0..lanes {
+            let lane = Queue::new(&context, green, Manner::NonBlocking, sms.clone());
+            streams.push(self.open(lane));
+        }
         let mut points: Vec<Point> = Vec::with_capacity(steps.len());
         for step in steps {
             let mut after = step.outside;
@@ -308,10 +315,11 @@ impl State {
             Manner::Blocking => Manner::Legacy,
             Manner::NonBlocking => return Ok(()),
         };
-        let partners = self
-            .queues
-            .iter()
-            .filter(|(_, queue)| queue.manner == partner && queue.context.is(&this.context));
+        let is_partner = |queue: &Queue| {
+            let together = queue.context.is(&this.context) && queue.green == this.green;
+            queue.manner == partner && together
+        };
+        let partners = self.queues.iter().filter(|(_, queue)| is_partner(queue));
         after.extend(partners.filter_map(|(id, queue)| queue.tail(*id)));
         Ok(())
     }
@@ -385,7 +393,8 @@ impl State {
                     over
                 }));
             }
-            Work::Launch(grid) => start_launch(id, queue, grid),
+            Work::Launch(grid) => start_launch(id, queue, grid, &queue.sms),
+            Work::Confined(grid, sms) => start_launch(id, queue, grid, &sms),
             Work::Transfer(transfer) => {
                 let run = move || SCHEDULE.ended(id, transfer.run(machine));
                 device.transfers().submit(Box::new(run));
@@ -470,7 +479,7 @@ impl Owner for Running {
 }
 
 /// Hands a grid to the SMs, and a watch over its time to the engine that has an eye on such things.
-fn start_launch(stream: StreamId, queue: &Queue, grid: Arc<dyn Grid>) {
+fn start_launch(stream: StreamId, queue: &Queue, grid: Arc<dyn Grid>, sms: &[u32]) {
     let context = &queue.context;
     let device = context.device();
     let over = Arc::new(AtomicBool::new(false));
@@ -486,5 +495,6 @@ fn start_launch(stream: StreamId, queue: &Queue, grid: Arc<dyn Grid>) {
         }));
     }
     let owner = Running { stream, context: Arc::clone(context), over };
-    device.sms().submit(Box::new(grid), &queue.sms, context.stop(), Box::new(owner));
+    let grid = device.mischief().launch(Box::new(grid));
+    device.sms().submit(grid, sms, context.stop(), Box::new(owner));
 }

@@ -3,13 +3,15 @@
 use crate::capture::{CAPTURES, Captured};
 use crate::clock::Moment;
 use crate::code::{Code, Outcome};
-use crate::context::{self, Context};
+use crate::context::{self, Context, View};
 use crate::graph::Task;
 use crate::handle::{Handle, Table};
+use crate::partition::{self, Found, Green, Structure};
 use crate::schedule::{Manner, Point, SCHEDULE, StreamId, Work};
+use crate::sm::Grid;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// All live streams that the program made.
+/// All live streams that the program made, by the address of the structure behind each.
 pub(crate) static STREAMS: Table<Stream> = Table::new(0x6702);
 /// All live events.
 pub(crate) static EVENTS: Table<Event> = Table::new(0x6703);
@@ -30,46 +32,81 @@ pub(crate) struct Stream {
     pub(crate) id: StreamId,
     /// Its context.
     pub(crate) context: Arc<Context>,
+    /// The green context that it belongs to.
+    pub(crate) green: Option<Arc<Green>>,
     /// Flags that it was made with.
     pub(crate) flags: u32,
     /// Its priority, within the range that the device states.
     pub(crate) priority: i32,
+    /// The memory behind its handle; the default streams have none.
+    structure: Option<Arc<Structure>>,
 }
 
 impl Stream {
     /// Makes a stream in the calling thread's current context.
     pub(crate) fn create(flags: u32, priority: i32) -> Outcome<Handle> {
-        let context = context::current()?;
+        Self::create_in(context::current_view()?, flags, priority)
+    }
+
+    /// Makes a stream in this context.
+    pub(crate) fn create_in(view: View, flags: u32, priority: i32) -> Outcome<Handle> {
         if flags & !NON_BLOCKING != 0 {
             return Err(Code::INVALID_VALUE);
         }
+        let structure = Structure::create(view.context.device().claim().driver)?;
+        let number = structure.number();
         let manner = if flags == NON_BLOCKING { Manner::NonBlocking } else { Manner::Blocking };
-        let id = SCHEDULE.open(&context, manner, context.device().all_sms());
+        let id = SCHEDULE.open(&view, manner);
         let priority = priority.clamp(GREATEST_PRIORITY, 0);
-        Ok(STREAMS.add(Stream { id, context, flags, priority }))
+        let View { context, green } = view;
+        let structure = Some(Arc::new(structure));
+        STREAMS.enter(number, Arc::new(Stream { id, context, green, flags, priority, structure }));
+        Ok(number.into())
+    }
+
+    /// Ends a stream; work that is in it still runs to its end.
+    pub(crate) fn destroy(handle: Handle) -> Outcome {
+        let stream = STREAMS.remove(handle)?;
+        if let Some(structure) = &stream.structure {
+            structure.close();
+        }
+        CAPTURES.leave(stream.id);
+        SCHEDULE.close(stream.id);
+        stream.context.check()
     }
 
     /// The stream behind a handle, usable now. Null and the two special handles mean the default
     /// streams of the calling thread's current context.
     pub(crate) fn of(handle: Handle) -> Outcome<Stream> {
-        let default = |id: fn(&Arc<Context>) -> StreamId| {
-            let context = context::current()?;
-            Ok(Stream { id: id(&context), context, flags: 0, priority: 0 })
+        let default = |id: fn(&View) -> Outcome<StreamId>| {
+            let view = context::current_view()?;
+            let id = id(&view)?;
+            let View { context, green } = view;
+            Ok(Stream { id, context, green, flags: 0, priority: 0, structure: None })
         };
         match handle.number() {
-            0 | LEGACY => default(Context::legacy),
-            PER_THREAD => default(Context::per_thread),
+            0 | LEGACY => default(View::legacy),
+            PER_THREAD => default(View::per_thread),
             _ => {
                 let stream = STREAMS.get(handle)?;
                 stream.context.check()?;
+                if let Some(green) = &stream.green {
+                    green.check_stream()?;
+                }
                 Ok((*stream).clone())
             }
         }
     }
 
-    /// Whether it is its context's legacy stream.
+    /// Whether it is the null stream of what it belongs to.
     pub(crate) fn is_legacy(&self) -> bool {
-        self.id == self.context.legacy()
+        self.view().legacy() == Ok(self.id)
+    }
+
+    /// Whether it belongs to the same context, and the same green one, as another.
+    pub(crate) fn is_beside(&self, other: &Stream) -> bool {
+        let green = |stream: &Stream| stream.green.as_ref().map(|green| green.number());
+        self.context.is(&other.context) && green(self) == green(other)
     }
 
     /// Whether it and the legacy stream wait for each other.
@@ -86,10 +123,47 @@ impl Stream {
     pub(crate) fn enqueue_task(&self, task: Task) -> Outcome {
         match CAPTURES.take(self, task)? {
             None => Ok(()),
-            Some(Task::Work(work)) => SCHEDULE.enqueue(self.id, work, &[]).map(|_| ()),
+            Some(Task::Work(work)) => {
+                SCHEDULE.enqueue(self.id, self.confined(work)?, &[]).map(|_| ())
+            }
             Some(Task::Record(event)) => event.record_now(self),
             Some(Task::Wait(event)) => event.hold_back_now(self),
             Some(Task::Graph(_)) => Err(Code::NOT_SUPPORTED),
+        }
+    }
+
+    /// What it belongs to.
+    pub(crate) fn view(&self) -> View {
+        View { context: Arc::clone(&self.context), green: self.green.clone() }
+    }
+
+    /// The work as the stream runs it. A launch takes the mask that the stream's structure holds now:
+    /// a store into it concerns what is enqueued later.
+    pub(crate) fn confined(&self, work: Work) -> Outcome<Work> {
+        match (work, &self.structure) {
+            (Work::Launch(grid), Some(structure)) => self.confine(grid, structure),
+            (work, _) => Ok(work),
+        }
+    }
+
+    /// A launch on those of the stream's SMs that its mask leaves. A mask that leaves none makes the
+    /// launch fail for want of resources; what a real device does then is not documented.
+    fn confine(&self, grid: Arc<dyn Grid>, structure: &Structure) -> Outcome<Work> {
+        match structure.consult()? {
+            Found::Unmasked => Ok(Work::Launch(grid)),
+            Found::Disabled(disabled) => {
+                let capability = self.context.device().claim().capability;
+                let sms = partition::allowed(&self.view().sms(), disabled, capability);
+                if sms.is_empty() {
+                    return Err(Code::LAUNCH_OUT_OF_RESOURCES);
+                }
+                Ok(Work::Confined(grid, sms))
+            }
+            Found::Fault => {
+                self.context.poison(Code::ILLEGAL_ADDRESS);
+                SCHEDULE.drop_what_is_over();
+                Err(Code::ILLEGAL_ADDRESS)
+            }
         }
     }
 
@@ -110,7 +184,7 @@ impl Stream {
         let Some(Task::Work(work)) = CAPTURES.take(self, Task::Work(work))? else {
             return Err(Code::CAPTURE_UNSUPPORTED);
         };
-        let point = SCHEDULE.enqueue(self.id, work, &[])?;
+        let point = SCHEDULE.enqueue(self.id, self.confined(work)?, &[])?;
         SCHEDULE.wait(point);
         self.context.check()
     }
@@ -191,6 +265,28 @@ impl Event {
     /// Notes a record that a graph made.
     pub(crate) fn note(&self, point: Point, at: Arc<OnceLock<Moment>>) {
         *self.last() = Some(Record::Point(point, at));
+    }
+
+    /// Records all that is in the streams of `view` now, which is of its own context.
+    pub(crate) fn record_all(&self, view: &View) -> Outcome {
+        if !self.context.is(&view.context) {
+            return Err(Code::INVALID_HANDLE);
+        }
+        CAPTURES.refuse_context(&view.context)?;
+        let at = Arc::new(OnceLock::new());
+        let mut last = self.last();
+        let point = SCHEDULE.gather(view, Work::Mark(Arc::clone(&at)))?;
+        *last = Some(Record::Point(point, at));
+        Ok(())
+    }
+
+    /// Makes what is enqueued in the streams of `view` from now on wait for the latest record.
+    pub(crate) fn hold_back_all(&self, view: &View) -> Outcome {
+        CAPTURES.refuse_context(&view.context)?;
+        if let Some(point) = self.point()? {
+            SCHEDULE.hold_back(view, point);
+        }
+        Ok(())
     }
 
     /// Makes what is enqueued in `stream` from now on wait for the latest record.

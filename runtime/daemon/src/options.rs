@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// gpumuxd: shares a node's GPUs among inference functions.
 #[derive(Clone, Debug, Parser)]
@@ -45,8 +46,9 @@ pub(crate) struct SupervisorOptions {
     /// Most bytes of shared memory that one peer may have mapped
     #[arg(long, env = "GPUMUX_SESSION_MAPPED_BYTES_MAX", default_value_t = 1 << 30)]
     pub(crate) session_mapped_bytes_max: u64,
-    /// The device: a GPU, the emulated one, or a GPU where there is one and else the emulated one
-    #[arg(long, env = "GPUMUX_DEVICE", value_enum, default_value_t = DeviceRequest::Cuda)]
+    /// The device: `cuda`, `emulated`, or `auto`, which is a GPU where there is one and else the
+    /// emulated device. `emulated:sms=16,memory=1GiB` and the like say what that device is
+    #[arg(long, env = "GPUMUX_DEVICE", default_value = "cuda")]
     pub(crate) device: DeviceRequest,
     /// Where imported models are kept between starts
     #[arg(long, env = "GPUMUX_STATE", default_value = "/var/lib/gpumux")]
@@ -59,14 +61,29 @@ pub(crate) struct SupervisorOptions {
 }
 
 /// Which device is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeviceRequest {
     /// A GPU, or nothing.
     Cuda,
-    /// The device that a CPU emulates.
-    Emulated,
+    /// The device that a CPU emulates, and what it claims to be where that is said. The emulated
+    /// driver reads the claim, and refuses one that it does not understand.
+    Emulated(Option<String>),
     /// A GPU where the machine has one, and else the emulated device.
     Auto,
+}
+
+impl FromStr for DeviceRequest {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "cuda" => Ok(Self::Cuda),
+            None if text == "auto" => Ok(Self::Auto),
+            None if text == "emulated" => Ok(Self::Emulated(None)),
+            Some(("emulated", claim)) => Ok(Self::Emulated(Some(claim.to_owned()))),
+            _ => Err("expected cuda, auto, emulated, or emulated:CLAIM such as emulated:sms=16"),
+        }
+    }
 }
 
 /// Which device one worker opens.
@@ -107,5 +124,26 @@ impl WorkerOptions {
             arguments.push(format!("--dispatch-core={core}"));
         }
         arguments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_asked_for_by_name() {
+        let claim = Some("sms=4,driver=12.8".to_owned());
+        for (text, request) in [
+            ("cuda", DeviceRequest::Cuda),
+            ("auto", DeviceRequest::Auto),
+            ("emulated", DeviceRequest::Emulated(None)),
+            ("emulated:sms=4,driver=12.8", DeviceRequest::Emulated(claim)),
+        ] {
+            assert_eq!(text.parse(), Ok(request));
+        }
+        for text in ["", "gpu", "cuda:0", "Emulated"] {
+            assert!(text.parse::<DeviceRequest>().is_err(), "{text:?} was taken");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::library::Library;
 use super::numeric::{Numeric, Real};
 use super::product::check;
 use super::status::{Status, edge};
-use crate::block::Fault;
+use crate::block::{Fault, Turn};
 use crate::context::Context;
 use crate::driver::abi::Out;
 use crate::handle::Handle;
@@ -13,7 +13,7 @@ use crate::scratch::Scratch;
 use crate::sm::Grid;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the sum goes.
 enum To {
@@ -22,6 +22,9 @@ enum To {
     /// To this address.
     Device(u64),
 }
+
+/// Terms that are summed between two moments at which others may run.
+const TERMS_PER_TURN: u64 = 1 << 16;
 
 /// A sum, which is one block.
 struct Sum {
@@ -35,9 +38,12 @@ struct Sum {
 }
 
 impl Sum {
-    fn sum<R: Real>(&self) -> Result<(), Fault> {
+    fn sum<R: Real>(&self, turn: &dyn Turn) -> Result<(), Fault> {
         let mut sum = R::from_f32(0.0);
         for index in 0..self.count {
+            if index.is_multiple_of(TERMS_PER_TURN) {
+                turn.attend()?;
+            }
             let address = self.start.saturating_add(index.saturating_mul(self.step));
             check(&self.context, address, self.numeric.bytes())?;
             let value = self.numeric.load::<R>(address);
@@ -55,14 +61,18 @@ impl Sum {
 }
 
 impl Grid for Sum {
+    fn name(&self) -> &str {
+        "sum"
+    }
+
     fn blocks(&self) -> u64 {
         1
     }
 
-    fn run(&self, _: u64, _: u32, _: &AtomicU32, _: &mut Scratch) -> Result<(), Fault> {
+    fn run(&self, _: u64, _: u32, turn: &dyn Turn, _: &mut Scratch) -> Result<(), Fault> {
         match self.numeric {
-            Numeric::F64 => self.sum::<f64>(),
-            _ => self.sum::<f32>(),
+            Numeric::F64 => self.sum::<f64>(turn),
+            _ => self.sum::<f32>(turn),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::library::Library;
 use super::numeric::Numeric;
 use super::product::{Tiles, check};
 use super::status::{Status, edge};
-use crate::block::Fault;
+use crate::block::{Fault, Turn};
 use crate::context::Context;
 use crate::driver::abi::In;
 use crate::handle::Handle;
@@ -16,7 +16,6 @@ use crate::scratch::Scratch;
 use crate::sm::Grid;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 /// An array of addresses.
 enum Addresses {
@@ -75,6 +74,10 @@ struct Grouped {
 }
 
 impl Grid for Grouped {
+    fn name(&self) -> &str {
+        "grouped product"
+    }
+
     fn blocks(&self) -> u64 {
         self.products.blocks
     }
@@ -87,7 +90,7 @@ impl Grid for Grouped {
         &self,
         block: u64,
         sm: u32,
-        stop: &AtomicU32,
+        turn: &dyn Turn,
         scratch: &mut Scratch,
     ) -> Result<(), Fault> {
         let parts = &self.products.parts;
@@ -95,7 +98,7 @@ impl Grid for Grouped {
         let Part { first_block, index, tiles } = &parts[after - 1];
         let [a, b, c] = &self.arrays;
         let at = |array: &Addresses| array.get(&self.context, *index);
-        tiles.moved(at(a)?, at(b)?, at(c)?).run(block - first_block, sm, stop, scratch)
+        tiles.moved(at(a)?, at(b)?, at(c)?).run(block - first_block, sm, turn, scratch)
     }
 }
 

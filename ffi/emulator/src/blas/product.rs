@@ -5,18 +5,19 @@
 use super::epilogue::Epilogue;
 use super::layout::Matrix;
 use super::numeric::{Numeric, Real};
-use crate::block::Fault;
+use crate::block::{Fault, Turn};
 use crate::context::Context;
 use crate::scratch::Scratch;
 use crate::sm::Grid;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 /// Sides of the largest and the smallest tile.
 const TILE_MAX: u64 = 128;
 const TILE_MIN: u64 = 32;
+/// Terms that are summed between two moments at which others may run.
+const INNER_MAX: usize = 2048;
 
 /// A factor that lies on the host, or on the device until the product runs.
 #[derive(Clone, Copy, Debug)]
@@ -181,6 +182,10 @@ impl Tiles {
 }
 
 impl Grid for Tiles {
+    fn name(&self) -> &str {
+        "product"
+    }
+
     fn blocks(&self) -> u64 {
         let d = &self.product.d;
         let tiles = d.rows.div_ceil(self.height) * d.cols.div_ceil(self.width);
@@ -191,10 +196,10 @@ impl Grid for Tiles {
         self.product.sms_max
     }
 
-    fn run(&self, block: u64, _: u32, _: &AtomicU32, scratch: &mut Scratch) -> Result<(), Fault> {
+    fn run(&self, block: u64, _: u32, turn: &dyn Turn, scratch: &mut Scratch) -> Result<(), Fault> {
         match self.product.sums() {
-            Numeric::F64 => self.run_in::<f64>(block, &mut scratch.product),
-            _ => self.run_in::<f32>(block, &mut scratch.product),
+            Numeric::F64 => self.run_in::<f64>(block, turn, &mut scratch.product),
+            _ => self.run_in::<f32>(block, turn, &mut scratch.product),
         }
     }
 }
@@ -211,7 +216,12 @@ impl Tiles {
         Self { product, context: Arc::clone(&self.context), height, width }
     }
 
-    fn run_in<R: Real>(&self, block: u64, scratch: &mut ProductScratch) -> Result<(), Fault> {
+    fn run_in<R: Real>(
+        &self,
+        block: u64,
+        turn: &dyn Turn,
+        scratch: &mut ProductScratch,
+    ) -> Result<(), Fault> {
         let (alpha, beta) =
             (self.scalar::<R>(self.product.alpha)?, self.scalar(self.product.beta)?);
         self.check_all(beta != R::from_f32(0.0))?;
@@ -220,11 +230,15 @@ impl Tiles {
         d.clear();
         d.resize(tile.rows * tile.cols, R::from_f32(0.0));
         if let Some((left, right)) = &self.product.factors {
-            let inner = usize::try_from(left.cols).expect("it fits the memory");
-            let left = gather(left, tile.batch, (tile.row, tile.rows), (0, inner), a);
-            let right = gather(right, tile.batch, (0, inner), (tile.col, tile.cols), b);
-            let sums = MatMut::from_column_major_slice_mut(d, tile.rows, tile.cols);
-            matmul(sums, Accum::Replace, left, right, R::from_f32(1.0), Par::Seq);
+            for start in (0..left.cols).step_by(INNER_MAX) {
+                let count = (left.cols - start).min(INNER_MAX as u64);
+                let count = usize::try_from(count).expect("it is bounded");
+                let left = gather(left, tile.batch, (tile.row, tile.rows), (start, count), a);
+                let right = gather(right, tile.batch, (start, count), (tile.col, tile.cols), b);
+                let sums = MatMut::from_column_major_slice_mut(d, tile.rows, tile.cols);
+                matmul(sums, Accum::Add, left, right, R::from_f32(1.0), Par::Seq);
+                turn.attend()?;
+            }
         }
         self.finish(&tile, d, alpha, beta);
         Ok(())

@@ -46,7 +46,7 @@ extern "C" fn cuStreamEndCapture(stream: Handle, out: Out<Handle>) -> Code {
 /// captured.
 fn status(stream: Handle) -> Outcome<Status> {
     let stream = Stream::of(stream)?;
-    if stream.is_legacy() && CAPTURES.bars_legacy(&stream.context) {
+    if stream.is_legacy() && CAPTURES.bars_legacy(&stream) {
         return Err(Code::CAPTURE_IMPLICIT);
     }
     Ok(CAPTURES.status(&stream))

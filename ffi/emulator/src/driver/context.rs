@@ -3,10 +3,11 @@
 
 use super::abi::{In, Out, edge};
 use crate::code::{Code, Outcome};
-use crate::context::{self, CONTEXTS, Context};
+use crate::context::{self, Context, View};
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::stream::GREATEST_PRIORITY;
+use crate::strict::{self, Call};
 use std::ffi::{c_int, c_uint, c_void};
 
 /// `CU_CTX_FLAGS_MASK` as of 12.1.
@@ -18,34 +19,16 @@ const API_VERSION: c_uint = 3020;
 extern "C" fn cuDevicePrimaryCtxRetain(out: Out<Handle>, device: c_int) -> Code {
     edge(|| {
         let device = Machine::get()?.device(device)?;
-        device.check()?;
-        let mut primary = device.primary();
-        let context = match &primary.context {
-            Some(context) => context.clone(),
-            None => Context::create(device, primary.flags)?,
-        };
-        out.put(context.handle())?;
-        primary.context = Some(context);
-        primary.users += 1;
-        Ok(())
+        if out.is_null() {
+            return Err(Code::INVALID_VALUE);
+        }
+        out.put(Context::retain_primary(device)?.handle())
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuDevicePrimaryCtxRelease_v2(device: c_int) -> Code {
-    edge(|| {
-        let mut primary = Machine::get()?.device(device)?.primary();
-        if primary.users == 0 {
-            return Err(Code::INVALID_CONTEXT);
-        }
-        primary.users -= 1;
-        if primary.users == 0
-            && let Some(context) = primary.context.take()
-        {
-            context.destroy();
-        }
-        Ok(())
-    })
+    edge(|| Context::release_primary(Machine::get()?.device(device)?))
 }
 
 /// Destroys the primary context whoever retains it; their releases are still due.
@@ -92,7 +75,7 @@ fn create(out: Out<Handle>, flags: c_uint, device: c_int) -> Outcome {
     }
     let context = Context::create(device, flags)?;
     out.put(context.handle())?;
-    context::push(context);
+    context::push(View::from(&context));
     Ok(())
 }
 
@@ -151,7 +134,9 @@ extern "C" fn cuCtxCreate_v4(
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxDestroy_v2(handle: Handle) -> Code {
     edge(|| {
-        let context = find(handle)?;
+        // That of a green context is a primary one as well.
+        let context = find(handle)?.context;
+        strict::synchronise_device(Call::Context, context.device());
         let is_primary = {
             let primary = context.device().primary();
             primary.context.as_ref().is_some_and(|primary| primary.is(&context))
@@ -160,17 +145,17 @@ extern "C" fn cuCtxDestroy_v2(handle: Handle) -> Code {
             return Err(Code::INVALID_CONTEXT);
         }
         context.destroy();
-        if context::top().is_some_and(|top| top.is(&context)) {
+        if context::top().is_some_and(|top| top.context.is(&context)) {
             context::pop();
         }
         Ok(())
     })
 }
 
-/// A context by its handle; unlike other handles, a wrong one is an invalid *context*.
-fn find(handle: Handle) -> Outcome<std::sync::Arc<Context>> {
+/// A context by its handle.
+fn find(handle: Handle) -> Outcome<View> {
     Machine::get()?;
-    CONTEXTS.get(handle).map_err(|_| Code::INVALID_CONTEXT)
+    View::of(handle)
 }
 
 #[unsafe(no_mangle)]
@@ -184,8 +169,8 @@ extern "C" fn cuCtxGetCurrent(out: Out<Handle>) -> Code {
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxSetCurrent(handle: Handle) -> Code {
     edge(|| {
-        let context = if handle == Handle::NULL { None } else { Some(find(handle)?) };
-        context::set_top(context);
+        let view = if handle == Handle::NULL { None } else { Some(find(handle)?) };
+        context::set_top(view);
         Ok(())
     })
 }
@@ -202,14 +187,17 @@ extern "C" fn cuCtxPushCurrent_v2(handle: Handle) -> Code {
 extern "C" fn cuCtxPopCurrent_v2(out: Out<Handle>) -> Code {
     edge(|| {
         Machine::get()?;
-        let context = context::pop().ok_or(Code::INVALID_CONTEXT)?;
-        out.put_if_wanted(context.handle())
+        let view = context::pop().ok_or(Code::INVALID_CONTEXT)?;
+        out.put_if_wanted(view.handle())
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxSynchronize() -> Code {
-    edge(|| context::current()?.synchronize())
+    edge(|| {
+        strict::synchronise(Call::Context)?;
+        context::current_view()?.synchronize()
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -228,8 +216,9 @@ extern "C" fn cuCtxGetFlags(out: Out<c_uint>) -> Code {
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxGetId(handle: Handle, out: Out<u64>) -> Code {
     edge(|| {
-        let context = if handle == Handle::NULL { context::current()? } else { find(handle)? };
-        out.put(context.number() as u64)
+        let view = if handle == Handle::NULL { context::current_view()? } else { find(handle)? };
+        let number = view.green.map_or(view.context.number(), |green| green.number());
+        out.put(number as u64)
     })
 }
 
@@ -237,7 +226,7 @@ extern "C" fn cuCtxGetId(handle: Handle, out: Out<u64>) -> Code {
 extern "C" fn cuCtxGetApiVersion(handle: Handle, out: Out<c_uint>) -> Code {
     edge(|| {
         if handle == Handle::NULL {
-            context::current()?
+            context::current_view()?
         } else {
             find(handle)?
         };

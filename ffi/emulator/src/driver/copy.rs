@@ -3,14 +3,16 @@
 use super::abi::edge;
 use crate::capture::{CAPTURES, Status};
 use crate::code::{Code, Outcome};
-use crate::context::CONTEXTS;
+use crate::context::{CONTEXTS, Context};
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::memory::HOST;
 use crate::schedule::Work;
 use crate::stream::Stream;
+use crate::strict::{self, Call};
 use crate::transfer::{Place, Transfer};
 use std::ffi::c_void;
+use std::sync::Arc;
 
 /// Up to this size an asynchronous copy from pageable memory is staged, as the manual says of
 /// drivers; a longer one waits for its end.
@@ -41,6 +43,9 @@ fn is_pageable(place: Place) -> bool {
 }
 
 fn copy(stream: Handle, to: Place, from: Place, bytes: usize, back: Return) -> Outcome {
+    if stream == Handle::NULL {
+        strict::synchronise(Call::Copy)?;
+    }
     let stream = Stream::of(stream)?;
     if bytes == 0 {
         return Ok(());
@@ -121,20 +126,18 @@ extern "C" fn cuMemcpyAsync(to: u64, from: u64, bytes: usize, stream: Handle) ->
     })
 }
 
-/// A copy between contexts. All memory of the machine is one address space, so that they exist is
-/// all that is asked of them.
-fn copy_peer(
-    stream: Handle,
-    (to, to_context): (u64, Handle),
-    (from, from_context): (u64, Handle),
-    bytes: usize,
-) -> Outcome {
-    for context in [to_context, from_context] {
-        CONTEXTS.get(context).map_err(|_| Code::INVALID_CONTEXT)?.check()?;
-    }
-    copy(stream, Place::Device(to), Place::Device(from), bytes, Return::Early)
+/// The contexts of a copy between two. All memory of the machine is one address space, so that they
+/// exist is all that is asked of them.
+fn peers(handles: [Handle; 2]) -> Outcome<Vec<Arc<Context>>> {
+    let find = |handle| -> Outcome<Arc<Context>> {
+        let context = CONTEXTS.get(handle).map_err(|_| Code::INVALID_CONTEXT)?;
+        context.check()?;
+        Ok(context)
+    };
+    handles.into_iter().map(find).collect()
 }
 
+/// Comes after all that is in both contexts, as the manual has it.
 #[unsafe(no_mangle)]
 extern "C" fn cuMemcpyPeer(
     to: u64,
@@ -143,7 +146,12 @@ extern "C" fn cuMemcpyPeer(
     from_context: Handle,
     bytes: usize,
 ) -> Code {
-    edge(|| copy_peer(Handle::NULL, (to, to_context), (from, from_context), bytes))
+    edge(|| {
+        for context in peers([to_context, from_context])? {
+            context.synchronize()?;
+        }
+        copy(Handle::NULL, Place::Device(to), Place::Device(from), bytes, Return::Arrived)
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -155,5 +163,8 @@ extern "C" fn cuMemcpyPeerAsync(
     bytes: usize,
     stream: Handle,
 ) -> Code {
-    edge(|| copy_peer(stream, (to, to_context), (from, from_context), bytes))
+    edge(|| {
+        peers([to_context, from_context])?;
+        copy(stream, Place::Device(to), Place::Device(from), bytes, Return::Early)
+    })
 }

@@ -4,8 +4,10 @@ use super::abi::edge;
 use crate::code::{Code, Outcome};
 use crate::handle::Handle;
 use crate::machine::Machine;
+use crate::memory::HOST;
 use crate::schedule::Work;
 use crate::stream::Stream;
+use crate::strict::{self, Call};
 use crate::transfer::{Pattern, Transfer};
 
 /// Rows of a fill: bytes from row to row, elements in each, how many.
@@ -22,22 +24,47 @@ impl Rows {
     }
 }
 
-/// Fills never make the calling thread wait, also those without a stream.
+/// A fill in a stream never makes the calling thread wait.
 fn fill(to: u64, rows: Rows, pattern: Pattern, stream: Handle) -> Outcome {
+    if let Some((stream, work)) = prepare(to, rows, pattern, stream)? {
+        stream.enqueue(work)?;
+    }
+    Ok(())
+}
+
+/// One without a stream does not either, but for memory that the program uses, too: it waits for
+/// that, as the manual has it.
+fn fill_now(to: u64, rows: Rows, pattern: Pattern) -> Outcome {
+    let Some((stream, work)) = prepare(to, rows, pattern, Handle::NULL)? else { return Ok(()) };
+    let owner = Machine::get()?.owner(to);
+    let is_managed = owner.and_then(|owner| owner.memory().find(to)).is_some_and(|it| it.managed);
+    if is_managed || HOST.find(to).is_some() { stream.run(work) } else { stream.enqueue(work) }
+}
+
+/// The stream and the work of a fill; `None` where it has no element.
+fn prepare(
+    to: u64,
+    rows: Rows,
+    pattern: Pattern,
+    stream: Handle,
+) -> Outcome<Option<(Stream, Work)>> {
+    if stream == Handle::NULL {
+        strict::synchronise(Call::Copy)?;
+    }
     let stream = Stream::of(stream)?;
     if rows.width == 0 || rows.height == 0 {
-        return Ok(());
+        return Ok(None);
     }
     let Rows { pitch, width, height } = rows;
     let (pitch, width, height) = (pitch as u64, width as u64, height as u64);
     let transfer = Transfer::Fill { to, pitch, width, height, pattern };
     transfer.check(Machine::get()?)?;
-    stream.enqueue(Work::Transfer(transfer))
+    Ok(Some((stream, Work::Transfer(transfer))))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemsetD8_v2(to: u64, value: u8, count: usize) -> Code {
-    edge(|| fill(to, Rows::one(count), Pattern::D8(value), Handle::NULL))
+    edge(|| fill_now(to, Rows::one(count), Pattern::D8(value)))
 }
 
 #[unsafe(no_mangle)]
@@ -53,7 +80,7 @@ extern "C" fn cuMemsetD2D8_v2(
     width: usize,
     height: usize,
 ) -> Code {
-    edge(|| fill(to, Rows { pitch, width, height }, Pattern::D8(value), Handle::NULL))
+    edge(|| fill_now(to, Rows { pitch, width, height }, Pattern::D8(value)))
 }
 
 #[unsafe(no_mangle)]
@@ -70,7 +97,7 @@ extern "C" fn cuMemsetD2D8Async(
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemsetD16_v2(to: u64, value: u16, count: usize) -> Code {
-    edge(|| fill(to, Rows::one(count), Pattern::D16(value), Handle::NULL))
+    edge(|| fill_now(to, Rows::one(count), Pattern::D16(value)))
 }
 
 #[unsafe(no_mangle)]
@@ -86,7 +113,7 @@ extern "C" fn cuMemsetD2D16_v2(
     width: usize,
     height: usize,
 ) -> Code {
-    edge(|| fill(to, Rows { pitch, width, height }, Pattern::D16(value), Handle::NULL))
+    edge(|| fill_now(to, Rows { pitch, width, height }, Pattern::D16(value)))
 }
 
 #[unsafe(no_mangle)]
@@ -103,7 +130,7 @@ extern "C" fn cuMemsetD2D16Async(
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemsetD32_v2(to: u64, value: u32, count: usize) -> Code {
-    edge(|| fill(to, Rows::one(count), Pattern::D32(value), Handle::NULL))
+    edge(|| fill_now(to, Rows::one(count), Pattern::D32(value)))
 }
 
 #[unsafe(no_mangle)]
@@ -119,7 +146,7 @@ extern "C" fn cuMemsetD2D32_v2(
     width: usize,
     height: usize,
 ) -> Code {
-    edge(|| fill(to, Rows { pitch, width, height }, Pattern::D32(value), Handle::NULL))
+    edge(|| fill_now(to, Rows { pitch, width, height }, Pattern::D32(value)))
 }
 
 #[unsafe(no_mangle)]

@@ -7,6 +7,7 @@ use crate::handle::Handle;
 use crate::module::{Function, KernelGrid, Shape};
 use crate::schedule::Work;
 use crate::stream::Stream;
+use crate::strict::{self, Call};
 use std::ffi::{c_uint, c_void};
 use std::sync::Arc;
 
@@ -96,6 +97,9 @@ fn launch(function: Handle, shape: Shape, stream: Handle, params: Params) -> Out
         return Err(Code::INVALID_HANDLE);
     }
     shape.check(&function)?;
+    if function.load() {
+        strict::synchronise_device(Call::LoadFunction, stream.context.device());
+    }
     let grid = KernelGrid {
         kernel: function.kernel.clone(),
         params: params.pack(&function)?,

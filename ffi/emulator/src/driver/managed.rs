@@ -8,6 +8,7 @@ use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::schedule::Work;
 use crate::stream::Stream;
+use crate::strict::{self, Call};
 use std::ffi::{c_int, c_uint};
 
 /// `CU_MEM_ATTACH_GLOBAL`, `CU_MEM_ATTACH_HOST`, `CU_MEM_ATTACH_SINGLE`.
@@ -25,6 +26,7 @@ struct CUmemLocation {
 #[unsafe(no_mangle)]
 extern "C" fn cuMemAllocManaged(out: Out<u64>, bytes: usize, flags: c_uint) -> Code {
     edge(|| {
+        strict::synchronise(Call::Allocate)?;
         let context = context::current()?;
         if out.is_null() || !matches!(flags, GLOBAL | HOST) {
             return Err(Code::INVALID_VALUE);

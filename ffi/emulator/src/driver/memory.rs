@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::memory::HOST;
 use crate::schedule::Work;
 use crate::stream::Stream;
+use crate::strict::{self, Call};
 use std::ffi::{c_uint, c_void};
 
 /// Rows of `cuMemAllocPitch` start at multiples of this.
@@ -25,7 +26,10 @@ fn allocate(out: Out<u64>, bytes: usize) -> Outcome {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemAlloc_v2(out: Out<u64>, bytes: usize) -> Code {
-    edge(|| allocate(out, bytes))
+    edge(|| {
+        strict::synchronise(Call::Allocate)?;
+        allocate(out, bytes)
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -37,6 +41,7 @@ extern "C" fn cuMemAllocPitch_v2(
     element_bytes: c_uint,
 ) -> Code {
     edge(|| {
+        strict::synchronise(Call::Allocate)?;
         if !matches!(element_bytes, 4 | 8 | 16) || width_bytes == 0 {
             return Err(Code::INVALID_VALUE);
         }
@@ -50,6 +55,7 @@ extern "C" fn cuMemAllocPitch_v2(
 #[unsafe(no_mangle)]
 extern "C" fn cuMemFree_v2(address: u64) -> Code {
     edge(|| {
+        strict::synchronise(Call::Free)?;
         let current = context::current()?;
         CAPTURES.refuse_unsafe()?;
         if address == 0 {
@@ -92,10 +98,14 @@ extern "C" fn cuMemGetInfo_v2(free: Out<usize>, total: Out<usize>) -> Code {
 extern "C" fn cuMemGetAddressRange_v2(start: Out<u64>, bytes: Out<usize>, address: u64) -> Code {
     edge(|| {
         context::current()?;
-        let owner = Machine::get()?.owner(address).ok_or(Code::NOT_FOUND)?;
-        let found = owner.memory().find(address).ok_or(Code::NOT_FOUND)?;
-        start.put_if_wanted(found.start)?;
-        bytes.put_if_wanted(usize::try_from(found.bytes).map_err(|_| Code::INVALID_VALUE)?)
+        let owner = Machine::get()?.owner(address);
+        let found = match owner {
+            Some(owner) => owner.memory().find(address).map(|found| (found.start, found.bytes)),
+            None => HOST.find(address).map(|found| (found.start, found.bytes)),
+        };
+        let (first, length) = found.ok_or(Code::NOT_FOUND)?;
+        start.put_if_wanted(first)?;
+        bytes.put_if_wanted(usize::try_from(length).map_err(|_| Code::INVALID_VALUE)?)
     })
 }
 
@@ -110,18 +120,25 @@ fn allocate_host(out: Out<u64>, bytes: usize, flags: c_uint) -> Outcome {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemHostAlloc(out: Out<u64>, bytes: usize, flags: c_uint) -> Code {
-    edge(|| allocate_host(out, bytes, flags))
+    edge(|| {
+        strict::synchronise(Call::Allocate)?;
+        allocate_host(out, bytes, flags)
+    })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemAllocHost_v2(out: Out<u64>, bytes: usize) -> Code {
-    edge(|| allocate_host(out, bytes, 0))
+    edge(|| {
+        strict::synchronise(Call::Allocate)?;
+        allocate_host(out, bytes, 0)
+    })
 }
 
 /// Waits for all of the context's work first, which may still use the memory.
 #[unsafe(no_mangle)]
 extern "C" fn cuMemFreeHost(memory: *mut c_void) -> Code {
     edge(|| {
+        strict::synchronise(Call::Free)?;
         let current = context::current()?;
         CAPTURES.refuse_unsafe()?;
         let range = HOST.find(memory.addr() as u64).ok_or(Code::INVALID_VALUE)?;
@@ -136,6 +153,7 @@ extern "C" fn cuMemFreeHost(memory: *mut c_void) -> Code {
 #[unsafe(no_mangle)]
 extern "C" fn cuMemHostRegister_v2(memory: *mut c_void, bytes: usize, flags: c_uint) -> Code {
     edge(|| {
+        strict::synchronise(Call::Register)?;
         let context = context::current()?;
         HOST.register(memory.expose_provenance() as u64, bytes as u64, flags, context.number())
     })
@@ -144,6 +162,7 @@ extern "C" fn cuMemHostRegister_v2(memory: *mut c_void, bytes: usize, flags: c_u
 #[unsafe(no_mangle)]
 extern "C" fn cuMemHostUnregister(memory: *mut c_void) -> Code {
     edge(|| {
+        strict::synchronise(Call::Register)?;
         context::current()?.synchronize()?;
         HOST.unregister(memory.addr() as u64)
     })

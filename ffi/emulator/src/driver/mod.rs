@@ -2,6 +2,7 @@
 //! returns a code. One file for each chapter of the driver's manual.
 
 pub(crate) mod abi;
+mod absent;
 mod attributes;
 mod capture;
 mod context;
@@ -12,6 +13,7 @@ mod event;
 mod fill;
 mod function;
 mod graph;
+mod green;
 mod image;
 mod init;
 mod launch;
@@ -25,6 +27,7 @@ mod occupancy;
 mod peer;
 mod pointer;
 mod pool;
+mod since;
 mod stream;
 mod symbol;
 mod value;

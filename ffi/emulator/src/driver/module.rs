@@ -4,14 +4,22 @@ use super::abi::{In, Out, Text, edge};
 use super::image::{Options, image_of, load};
 use crate::code::Code;
 use crate::handle::Handle;
+use crate::image::Refusal;
 use crate::machine::Machine;
 use crate::module::Module;
+use crate::strict::{self, Call};
 use std::ffi::{OsStr, c_uint, c_void};
 use std::os::unix::ffi::OsStrExt;
 
+/// Makes a module of a text.
+fn make(text: &str) -> Result<Handle, Refusal> {
+    strict::synchronise(Call::LoadModule)?;
+    Module::load(text)
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleLoadData(out: Out<Handle>, image: Text) -> Code {
-    edge(|| load(out, &image_of(image)?, &Options::default(), Module::load))
+    edge(|| load(out, &image_of(image)?, &Options::default(), make))
 }
 
 #[unsafe(no_mangle)]
@@ -22,7 +30,7 @@ extern "C" fn cuModuleLoadDataEx(
     options: In<c_uint>,
     values: *mut *mut c_void,
 ) -> Code {
-    edge(|| load(out, &image_of(image)?, &Options::read(count, options, values)?, Module::load))
+    edge(|| load(out, &image_of(image)?, &Options::read(count, options, values)?, make))
 }
 
 /// A fat binary holds machine code; what PTX it may hold beside that is packed.
@@ -39,13 +47,16 @@ extern "C" fn cuModuleLoad(out: Out<Handle>, path: Text) -> Code {
     edge(|| {
         let path = OsStr::from_bytes(path.get()?.to_bytes());
         let image = std::fs::read(path).map_err(|_| Code::FILE_NOT_FOUND)?;
-        load(out, &image, &Options::default(), Module::load)
+        load(out, &image, &Options::default(), make)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleUnload(module: Handle) -> Code {
-    edge(|| Module::unload(module))
+    edge(|| {
+        strict::synchronise(Call::LoadModule)?;
+        Module::unload(module)
+    })
 }
 
 /// Everything is compiled when it is loaded.

@@ -7,7 +7,7 @@ use crate::graph::Task;
 use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::schedule::{SCHEDULE, Work};
-use crate::stream::{Event, STREAMS, Stream};
+use crate::stream::{Event, Stream};
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
 
@@ -34,10 +34,7 @@ fn create(out: Out<Handle>, flags: c_uint, priority: c_int) -> Outcome {
 extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Code {
     edge(|| {
         Machine::get()?;
-        let stream = STREAMS.remove(stream)?;
-        CAPTURES.leave(stream.id);
-        SCHEDULE.close(stream.id);
-        stream.context.check()
+        Stream::destroy(stream)
     })
 }
 
@@ -74,7 +71,7 @@ extern "C" fn cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint) ->
 
 #[unsafe(no_mangle)]
 extern "C" fn cuStreamGetCtx(stream: Handle, out: Out<Handle>) -> Code {
-    edge(|| out.put(Stream::of(stream)?.context.handle()))
+    edge(|| out.put(Stream::of(stream)?.view().handle()))
 }
 
 #[unsafe(no_mangle)]

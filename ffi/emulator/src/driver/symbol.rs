@@ -1,6 +1,7 @@
 //! Functions by name, for programs that ask the driver and not the loader.
 
 use super::abi::{Out, Text, early_edge};
+use super::since::first_version;
 use crate::code::{Code, Outcome};
 use crate::machine::claim;
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -33,6 +34,8 @@ const BY_VERSION: &[(&str, c_int, &str)] = &[
     ("cuStreamGetCaptureInfo", 12030, "cuStreamGetCaptureInfo_v3"),
     ("cuStreamGetCaptureInfo", 11030, "cuStreamGetCaptureInfo_v2"),
     ("cuStreamGetCaptureInfo", 0, ""),
+    ("cuStreamGetCtx", 12050, "cuStreamGetCtx_v2"),
+    ("cuStreamGetCtx", 0, "cuStreamGetCtx"),
     ("cuGetProcAddress", 12000, "cuGetProcAddress_v2"),
     ("cuGetProcAddress", 0, "cuGetProcAddress"),
 ];
@@ -51,9 +54,17 @@ extern "C" fn cuGetProcAddress_v2(
             address.put(std::ptr::null_mut())?;
             return not_found(status, VERSION_NOT_SUFFICIENT);
         }
-        let Some(found) = find(name.utf8()?, version) else {
+        let name = name.utf8()?;
+        // What the program's version does not have yet is found, and not handed out.
+        let first = first_version(name).unwrap_or(0);
+        let why = if claim()?.driver_number() < first || version >= first {
+            NOT_FOUND
+        } else {
+            VERSION_NOT_SUFFICIENT
+        };
+        let Some(found) = find(name, version) else {
             address.put(std::ptr::null_mut())?;
-            return not_found(status, NOT_FOUND);
+            return not_found(status, why);
         };
         address.put(found)?;
         status.put_if_wanted(FOUND)
@@ -89,16 +100,23 @@ fn check_flags(flags: u64) -> Outcome {
 }
 
 fn find(name: &str, version: c_int) -> Option<*mut c_void> {
+    let known = version.min(claim().ok()?.driver_number());
+    if first_version(name).is_some_and(|first| known < first) {
+        return None;
+    }
     let by_version = BY_VERSION.iter().find(|(bare, since, _)| *bare == name && *since <= version);
     if let Some((_, _, exported)) = by_version {
-        return exported_symbol(exported);
+        return exported_by_name(exported);
     }
-    ENDINGS.iter().find_map(|ending| exported_symbol(&format!("{name}{ending}")))
+    ENDINGS.iter().find_map(|ending| exported_by_name(&format!("{name}{ending}")))
+}
+
+fn exported_by_name(name: &str) -> Option<*mut c_void> {
+    exported(&CString::new(name).ok()?)
 }
 
 /// The address of a function that this library exports, and never of another library's.
-fn exported_symbol(name: &str) -> Option<*mut c_void> {
-    let name = CString::new(name).ok()?;
+pub(super) fn exported(name: &CStr) -> Option<*mut c_void> {
     let own = own_library()?;
     let path: &CStr = &own;
     // SAFETY: a path that the loader gave us; NOLOAD only finds what is loaded.

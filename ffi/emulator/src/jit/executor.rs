@@ -157,9 +157,7 @@ impl Run<'_> {
         }
         progress |= self.open_barriers();
         progress |= self.end_turns();
-        if self.block.stopped() {
-            return Err(Fault::Stopped);
-        }
+        self.block.attend()?;
         if !progress {
             // Every thread waits for one that never comes. A device hangs then, until it is stopped.
             std::thread::yield_now();

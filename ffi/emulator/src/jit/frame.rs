@@ -2,12 +2,13 @@
 //! layout is known to the compiler by field offsets; everything else about a run is the executor's.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::ffi::c_void;
+use std::sync::atomic::AtomicU64;
 
 use corosensei::Yielder;
 
 use super::wait::Wait;
-use crate::block::{Fault, MemoryView};
+use crate::block::{Fault, MemoryView, Turn};
 
 /// Generic addresses of shared memory start here. No address of the host or of the device can lie
 /// here, because user space ends below 2^56 on every machine that we run on.
@@ -34,8 +35,9 @@ pub(super) struct BlockFrame {
     pub(super) params: *const u8,
     /// Addresses of the module's variables, by their index.
     pub(super) symbols: *const AtomicU64,
-    /// Nonzero: leave the kernel.
-    pub(super) stop: *const AtomicU32,
+    /// The block's turn on its SM, a `&dyn Turn` whose lifetime no record can name; only helpers and
+    /// the executor look at it.
+    pub(super) turn: *const c_void,
     /// Blocks in the grid.
     pub(super) grid: [u32; 3],
     /// Threads in the block.
@@ -67,11 +69,14 @@ impl BlockFrame {
         self.fault.get().expect("code that leaves has recorded its fault")
     }
 
-    /// Whether the driver wants the kernel to end.
-    pub(super) fn stopped(&self) -> bool {
-        // SAFETY: `run_block` points `stop` at the block's flag, which outlives the run.
-        let stop = unsafe { &*self.stop };
-        stop.load(Ordering::Relaxed) != 0
+    /// Lets other SMs run where it is their time.
+    ///
+    /// # Errors
+    /// `Fault::Stopped`: the driver wants the kernel to end.
+    pub(super) fn attend(&self) -> Result<(), Fault> {
+        // SAFETY: `run_block` points `turn` at the block's reference, which outlives the run.
+        let turn = unsafe { *self.turn.cast::<&dyn Turn>() };
+        turn.attend()
     }
 }
 

@@ -109,7 +109,7 @@ impl Kernel {
             shared_bytes,
             params: block.params.as_ptr(),
             symbols: self.code.symbols.as_ptr(),
-            stop: block.stop,
+            turn: (&raw const block.turn).cast(),
             grid: block.grid,
             threads: block.threads,
             index: block.index,
@@ -135,7 +135,6 @@ pub(super) fn measure_frame(entry: EntryFn, code: &Code) -> usize {
         host_allows: allows_nothing,
         host_ranges: std::ptr::null(),
     };
-    let stop = std::sync::atomic::AtomicU32::new(0);
     let frame = BlockFrame {
         window_base: 0,
         window_bytes: 0,
@@ -146,7 +145,7 @@ pub(super) fn measure_frame(entry: EntryFn, code: &Code) -> usize {
         params: std::ptr::null(),
         // Loads from the table may stand before the loop over threads, so it must be there.
         symbols: code.symbols.as_ptr(),
-        stop: &raw const stop,
+        turn: std::ptr::null(),
         grid: [1; 3],
         threads: [1; 3],
         index: [0; 3],

@@ -64,13 +64,31 @@ impl Program {
         self.pick(&[null_mut(), (&raw mut ARENA).cast()])
     }
 
+    /// A descriptor of a part of the device, or of one whose bytes were altered.
+    fn describe(&mut self, out: *mut CUdevResourceDesc, flags: u32) {
+        // SAFETY: zeros are resources of no type.
+        let (mut all, mut part): (CUdevResource, CUdevResource) = unsafe { std::mem::zeroed() };
+        let kind = CUdevResourceType::CU_DEV_RESOURCE_TYPE_SM;
+        any!(cuDeviceGetDevResource(0, &mut all, kind));
+        let mut groups = 1;
+        any!(cuDevSmResourceSplitByCount(&mut part, &mut groups, &all, null_mut(), flags, 2));
+        if self.random(4) == 0 {
+            // After the type, which is an enumeration on our side.
+            let at = usize::try_from(4 + self.random(140)).expect("small");
+            let bytes: *mut u8 = (&raw mut part).cast();
+            // SAFETY: a byte of the resource, which is 144 long.
+            unsafe { bytes.wrapping_add(at).write(0xa5) };
+        }
+        any!(cuDevResourceGenerateDesc(out, &mut part, 1));
+    }
+
     /// One call. Its code does not matter here.
     fn step(&mut self) {
         let (mut made, mut address) = (null_mut::<c_void>(), 0);
         let small = self.size().min(4096);
         let flags = u32::try_from(self.random(5)).expect("small");
         let stream = self.handle();
-        match self.random(24) {
+        match self.random(32) {
             0 => any!(cuStreamCreate((&raw mut made).cast(), flags)),
             1 => any!(cuEventCreate((&raw mut made).cast(), flags)),
             2 | 3 => any!(cuMemAlloc_v2(&mut address, self.size())),
@@ -96,6 +114,13 @@ impl Program {
             20 => any!(cuMemHostUnregister(self.host())),
             21 => any!(cuMemHostAlloc(&mut made, small, flags)),
             22 => any!(cuMemFreeHost(self.handle())),
+            24 => any!(cuGreenCtxCreate((&raw mut made).cast(), self.handle(), 0, flags)),
+            25 => any!(cuGreenCtxStreamCreate((&raw mut made).cast(), self.handle(), flags, 0)),
+            26 => any!(cuGreenCtxDestroy(self.handle())),
+            27 => any!(cuCtxFromGreenCtx((&raw mut made).cast(), self.handle())),
+            28 => any!(cuGreenCtxRecordEvent(self.handle(), self.handle())),
+            29 => any!(cuGreenCtxWaitEvent(self.handle(), self.handle())),
+            30 => self.describe((&raw mut made).cast(), flags),
             _ => any!(cuStreamQuery(stream)),
         }
         if !made.is_null() {
@@ -132,7 +157,7 @@ fn run(seed: u64) {
 }
 
 crate::child::in_child! {
-    no_sequence_of_calls_breaks_the_driver("sms=2,memory=16MiB") {
+    no_sequence_of_calls_breaks_the_driver("sms=16,memory=16MiB") {
         (0..SEEDS).for_each(run);
     }
 }

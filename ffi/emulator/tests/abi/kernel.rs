@@ -112,13 +112,18 @@ AGAIN:
 ";
 
 /// A driver with a context and the module above.
-struct Machine {
+pub(crate) struct Machine {
     module: CUmodule,
 }
 
 impl Machine {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         context();
+        Self::here()
+    }
+
+    /// The module alone, in the context that is current.
+    pub(crate) fn here() -> Self {
         let mut module = null_mut();
         call!(cuModuleLoadData(&mut module, TEXT.as_ptr().cast()));
         Self { module }
@@ -130,7 +135,14 @@ impl Machine {
         function
     }
 
-    fn launch(&self, name: &CStr, blocks: u32, threads: u32, stream: CUstream, values: &[u64]) {
+    pub(crate) fn launch(
+        &self,
+        name: &CStr,
+        blocks: u32,
+        threads: u32,
+        stream: CUstream,
+        values: &[u64],
+    ) {
         let mut params: Vec<*mut c_void> =
             values.iter().map(|value| (&raw const *value).cast_mut().cast()).collect();
         let function = self.function(name);

@@ -191,4 +191,21 @@ crate::child::in_child! {
         call!(cuPointerGetAttribute(data[0], A::CU_POINTER_ATTRIBUTE_CONTEXT, 4096)
             is CUDA_ERROR_INVALID_VALUE);
     }
+
+    a_fill_of_memory_that_the_program_uses_too_is_waited_for("memory=1MiB") {
+        context();
+        let (mut pinned, mut managed) = (null_mut(), 0);
+        call!(cuMemHostAlloc(&mut pinned, 4, 0));
+        call!(cuMemAllocManaged(&mut managed, 4, 1));
+        for address in [pinned.addr() as u64, managed] {
+            for value in 1..=100 {
+                call!(cuMemsetD32_v2(address, value, 1));
+                // SAFETY: four aligned bytes that nothing writes now.
+                assert_eq!(unsafe { (address as *const u32).read_volatile() }, value);
+            }
+            let (mut start, mut bytes) = (0, 0);
+            call!(cuMemGetAddressRange_v2(&mut start, &mut bytes, address + 3));
+            assert_eq!((start, bytes), (address, 4));
+        }
+    }
 }

@@ -296,6 +296,45 @@ fn finish(epilogue: cublasLtEpilogue_t, x: f64, bias: f64) -> f64 {
     }
 }
 
+/// Enqueues a product of many tiles on a stream of the current context.
+pub(crate) fn multiply_on(stream: crate::calls::CUstream) {
+    let (mut library, mut descriptor) = (null_mut(), null_mut());
+    call!(cublasLtCreate(&mut library));
+    let compute = cublasComputeType_t::CUBLAS_COMPUTE_32F;
+    call!(cublasLtMatmulDescCreate(&mut descriptor, compute, cudaDataType_t::CUDA_R_32F));
+    let side = 512;
+    let layout = || {
+        let mut layout = null_mut();
+        let kind = cudaDataType_t::CUDA_R_32F;
+        call!(cublasLtMatrixLayoutCreate(&mut layout, kind, side, side, side as i64));
+        layout
+    };
+    let [a, b, c] = [(); 3].map(|()| layout());
+    let bytes = usize::try_from(side * side * 4).unwrap();
+    let [on_a, on_b, on_c] = [(); 3].map(|()| crate::calls::allocate(bytes) as *mut c_void);
+    let factors: [*const f32; 2] = [&1.0, &0.0];
+    let [one, zero] = factors.map(|factor| factor.cast());
+    let algorithm = null();
+    call!(cublasLtMatmul(
+        library,
+        descriptor,
+        one,
+        on_a,
+        a,
+        on_b,
+        b,
+        zero,
+        on_c,
+        c,
+        on_c,
+        c,
+        algorithm,
+        null_mut(),
+        0,
+        stream.cast()
+    ));
+}
+
 crate::child::in_child! {
     every_transposition_and_order_is_right("sms=4,memory=64MiB") {
         for bits in 0..32_u32 {

@@ -85,8 +85,8 @@ impl Keeper {
     ) -> Result<Self, SupervisorError> {
         let program = std::env::current_exe()?;
         let (back_off, _) = BACK_OFF;
-        let device = match options.device {
-            DeviceRequest::Emulated => DeviceChoice::Emulated,
+        let device = match &options.device {
+            DeviceRequest::Emulated(_) => DeviceChoice::Emulated,
             DeviceRequest::Cuda | DeviceRequest::Auto => DeviceChoice::Cuda,
         };
         let (deaths, awaiting) = (0, Vec::new());
@@ -152,6 +152,9 @@ impl Keeper {
             let library = self.options.emulator.as_deref();
             let path = emulated::loader_path(&self.options.state, library)?;
             command.env("LD_LIBRARY_PATH", path);
+            if let DeviceRequest::Emulated(Some(claim)) = &self.options.device {
+                command.env("GPUMUX_EMULATED", claim);
+            }
         }
         let child = command.spawn()?;
         let load = |served: &Served| {

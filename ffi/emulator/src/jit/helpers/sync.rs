@@ -34,16 +34,18 @@ pub(super) extern "C" fn active(thread: &ThreadFrame, site: u32) -> u32 {
     u32::try_from(thread.wait_for(Wait::Active { site })).unwrap_or(0)
 }
 
-/// Called now and then by loops: ends the kernel when the driver asks, and gives other threads of the
-/// block a turn, because this one may spin on what they will write.
+/// Called now and then by loops: ends the kernel when the driver asks, and gives others a turn,
+/// because this thread may spin on what they will write.
 pub(super) extern "C" fn poll(frame: &BlockFrame, thread: &ThreadFrame) -> u32 {
-    if frame.stopped() {
-        return frame.fail(Fault::Stopped);
-    }
+    // Its own small stack is no place to wait for other SMs: the executor does so between rounds.
     if thread.can_wait() {
         thread.wait_for(Wait::Turn);
+        return DONE;
     }
-    DONE
+    match frame.attend() {
+        Ok(()) => DONE,
+        Err(fault) => frame.fail(fault),
+    }
 }
 
 /// `trap`

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::block::{Block, Fault, GRANULE_BYTES, MemoryView};
+use crate::block::{Block, Fault, GRANULE_BYTES, MemoryView, Turn};
 use crate::jit::region::Region;
 use crate::jit::{Claim, Program, Scratch, compile};
 
@@ -23,11 +23,26 @@ pub(super) struct Device {
     used: usize,
     granules: Vec<u8>,
     scratch: Scratch,
-    pub(super) stop: AtomicU32,
+    pub(super) stop: Stop,
     pub(super) program: Program,
     pub(super) variables: HashMap<String, u64>,
     /// Owns the window.
     _window: Region,
+}
+
+/// Turns that last until the test says otherwise.
+pub(super) struct Stop(AtomicBool);
+
+impl Stop {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Turn for Stop {
+    fn attend(&self) -> Result<(), Fault> {
+        if self.0.load(Ordering::Relaxed) { Err(Fault::Stopped) } else { Ok(()) }
+    }
 }
 
 /// How a launch is shaped.
@@ -54,7 +69,7 @@ impl Device {
             used: 0,
             granules: vec![0; WINDOW_BYTES / GRANULE_BYTES as usize],
             scratch: Scratch::new(),
-            stop: AtomicU32::new(0),
+            stop: Stop(AtomicBool::new(false)),
             program,
             variables: HashMap::new(),
             _window: window,
@@ -129,7 +144,7 @@ impl Device {
                 sm: at % 4,
                 sm_count: 4,
                 memory: &memory,
-                stop: &self.stop,
+                turn: &self.stop,
             };
             kernel.run_block(&block, &mut self.scratch)?;
         }

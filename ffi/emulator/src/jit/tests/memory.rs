@@ -1,7 +1,5 @@
 //! The memories of a device, and the faults that wrong accesses are.
 
-use std::sync::atomic::Ordering;
-
 use super::device::{Device, Params, line};
 use crate::block::Fault;
 
@@ -181,7 +179,7 @@ fn shared_memory_has_an_end() {
 fn an_endless_kernel_stops_when_it_is_told_to() {
     let mut device = Device::load(MEMORY);
     let flag = device.allocate(4);
-    device.stop.store(1, Ordering::Relaxed);
+    device.stop.set();
     let params = Params::new().u64(flag);
     assert_eq!(device.launch("endless", line(1, 1), &params), Err(Fault::Stopped));
     assert_eq!(device.launch("endless", line(1, 256), &params), Err(Fault::Stopped));
@@ -194,7 +192,7 @@ fn threads_that_wait_for_nobody_hang_until_they_are_stopped() {
                 .reg .pred %p; .reg .b32 %t; mov.u32 %t, %tid.x; setp.eq.u32 %p, %t, 0;\n\
                 @%p bra ALONE; bar.warp.sync 0xffffffff; ret;\nALONE: bar.sync 0; ret; }";
     let mut device = Device::load(text);
-    device.stop.store(1, Ordering::Relaxed);
+    device.stop.set();
     assert_eq!(device.launch("k", line(1, 32), &Params::new()), Err(Fault::Stopped));
 }
 
