@@ -1,5 +1,6 @@
 //! The program of cudarc's tests: how it is built and run.
 
+use super::CLAIM;
 use crate::failure::{self, Failure, Step};
 use crate::workspace;
 use std::collections::BTreeMap;
@@ -97,7 +98,7 @@ impl Program {
             .arg(&self.executable)
             .args(arguments)
             .env("LD_LIBRARY_PATH", libraries)
-            .env("GPUMUX_EMULATED", "devices=2")
+            .env("GPUMUX_EMULATED", CLAIM)
             .output()
             .step(|| "run cudarc's tests (util-linux's unshare is needed)".to_owned())
     }

@@ -4,6 +4,7 @@
 //! Each of its modules runs in processes of its own, two modules at a time. A test that takes a
 //! process along, or takes too long, costs itself alone.
 
+use super::CLAIM;
 use super::links;
 use super::numba_list::{Lists, Outcomes};
 use crate::failure::{Failure, Step};
@@ -143,7 +144,7 @@ impl Runner {
             .args([module.as_ref(), log.as_os_str(), TEST_SECONDS.as_ref()])
             .current_dir(&self.logs)
             .env("LD_LIBRARY_PATH", &self.links)
-            .env("GPUMUX_EMULATED", "devices=2")
+            .env("GPUMUX_EMULATED", CLAIM)
             .env("PYTHONWARNINGS", EXPECTED_WARNING)
             .stdout(Stdio::null())
             .stderr(noise)
