@@ -27,7 +27,7 @@ struct Hand {
 }
 
 impl Hand {
-    /// Processor time since it was last asked.
+    /// Processor time since it was last asked: of a turn, with what it took to get there.
     fn used(&self) -> Duration {
         let total = clock::thread_time();
         total.saturating_sub(self.charged.replace(total))
@@ -89,7 +89,6 @@ impl SmPool {
         drop(state);
 
         let launch = Arc::clone(&share.launch);
-        hand.used();
         let ended = self.run(&mut share, index, hand, scratch);
         let used = hand.used();
 

@@ -2,7 +2,6 @@
 
 use cudarc::driver::sys::*;
 use std::ffi::{CString, c_void};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr::null_mut;
@@ -10,7 +9,6 @@ use std::time::{Duration, Instant};
 
 const INSIDE: &str = "GPUMUX_BENCH_INSIDE";
 const LIBRARY: &str = "GPUMUX_BENCH_LIBRARY";
-const CLAIM: &str = "GPUMUX_EMULATED";
 
 /// Calls a driver function, which must succeed.
 macro_rules! call {
@@ -20,6 +18,7 @@ macro_rules! call {
         assert_eq!(code, CUresult::CUDA_SUCCESS, stringify!($name));
     }};
 }
+pub(crate) use call;
 
 /// The library beside this benchmark's own executable, or the one that was asked for.
 fn library() -> PathBuf {
@@ -33,11 +32,14 @@ fn library() -> PathBuf {
     library
 }
 
-/// Starts this program again, where the loader takes the emulator for the CUDA driver.
-pub(crate) fn in_child() {
-    if std::env::var_os(INSIDE).is_some() {
-        return;
-    }
+/// The part that this process is to measure; none where it is the one that was started by hand.
+pub(crate) fn part() -> Option<String> {
+    std::env::var(INSIDE).ok()
+}
+
+/// Starts this program again for one part, where the loader takes the emulator for the CUDA driver
+/// and the machine is as claimed. Returns whether it succeeded.
+pub(crate) fn measure(part: &str, claim: &str) -> bool {
     let library = std::fs::canonicalize(library()).unwrap();
     let links = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-links");
     std::fs::create_dir_all(&links).unwrap();
@@ -46,15 +48,13 @@ pub(crate) fn in_child() {
         let _ = std::fs::remove_file(&link);
         std::os::unix::fs::symlink(&library, link).unwrap();
     }
-    // What is measured is the code, not the pace at which SMs are held.
-    let claim = std::env::var(CLAIM).unwrap_or_else(|_| "cores=1,pace=off".to_owned());
-    let error = Command::new(std::env::current_exe().unwrap())
+    let status = Command::new(std::env::current_exe().unwrap())
         .args(std::env::args_os().skip(1))
-        .env(INSIDE, "1")
+        .env(INSIDE, part)
         .env("LD_LIBRARY_PATH", &links)
-        .env(CLAIM, claim)
-        .exec();
-    panic!("this program does not start again: {error}");
+        .env("GPUMUX_EMULATED", claim)
+        .status();
+    status.unwrap().success()
 }
 
 /// A kernel's parameters: each in eight bytes of its own.
@@ -92,8 +92,12 @@ pub(crate) struct Span {
 
 /// The driver, with a module loaded.
 pub(crate) struct Driver {
+    context: CUcontext,
     module: CUmodule,
 }
+
+// SAFETY: both are names that the driver looks up, from whatever thread.
+unsafe impl Sync for Driver {}
 
 impl Driver {
     pub(crate) fn open(ptx: &str) -> Self {
@@ -101,7 +105,12 @@ impl Driver {
         call!(cuInit(0));
         call!(cuDevicePrimaryCtxRetain(&mut context, 0));
         call!(cuCtxSetCurrent(context));
-        Self { module: load(ptx) }
+        Self { context, module: load(ptx) }
+    }
+
+    /// Makes the driver's context the calling thread's.
+    pub(crate) fn adopt(&self) {
+        call!(cuCtxSetCurrent(self.context));
     }
 
     pub(crate) fn allocate(&self, bytes: u32) -> u64 {
@@ -129,6 +138,11 @@ impl Driver {
 
     /// How long a launch takes until it is done.
     pub(crate) fn time(&self, kernel: &str, launch: &Launch) -> Span {
+        self.time_on(null_mut(), kernel, launch)
+    }
+
+    /// The same in a given stream.
+    pub(crate) fn time_on(&self, stream: CUstream, kernel: &str, launch: &Launch) -> Span {
         let name = CString::new(kernel).unwrap();
         let mut function = null_mut();
         call!(cuModuleGetFunction(&mut function, self.module, name.as_ptr()));
@@ -136,7 +150,7 @@ impl Driver {
         let mut pointers: Vec<*mut c_void> =
             values.map(|value| std::ptr::from_ref(value).cast_mut().cast()).collect();
         let ([width, height], [x, y]) = (launch.grid, launch.threads);
-        call!(cuCtxSynchronize());
+        call!(cuStreamSynchronize(stream));
         timed(|| {
             let parameters = pointers.as_mut_ptr();
             call!(cuLaunchKernel(
@@ -148,11 +162,11 @@ impl Driver {
                 y,
                 1,
                 0,
-                null_mut(),
+                stream,
                 parameters,
                 null_mut()
             ));
-            call!(cuCtxSynchronize());
+            call!(cuStreamSynchronize(stream));
         })
     }
 
@@ -189,4 +203,10 @@ fn processor_time() -> Duration {
     let code = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     assert_eq!(code, 0, "there is a clock of the process");
     Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// Median, lowest and highest.
+pub(crate) fn spread(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [values[values.len() / 2], values[0], values[values.len() - 1]]
 }

@@ -1,19 +1,9 @@
-//! The speed of compiled kernels on one host thread, through the driver's ABI: a table with median
-//! and spread. `cargo xtask bench emulator` prints it. It says what the emulator costs on this
-//! machine; of a GPU it says nothing.
+//! The speed of compiled kernels on one host thread.
 //!
-//!     cargo build --release -p gpumux-emulator && cargo bench -p gpumux-emulator --bench kernels
-//!
-//! Arguments are names of kernels; without one, all are run. `GPUMUX_BENCH_LIBRARY` names another
-//! build of the emulator, so that two can be compared, and `GPUMUX_EMULATED` another claim.
-//!
-//! The PTX is made of `kernels.cu` as that of gpumux is, in the environment of `cargo xtask kernels`:
-//! `python kernels/compile.py ffi/emulator/benches ffi/emulator/benches`.
-#![expect(clippy::unwrap_used, reason = "a benchmark stops where something unexpected happens")]
+//! The PTX is of `kernels.cu`, compiled by
+//! `python kernels/compile.py ffi/emulator/benches/emulator ffi/emulator/benches/emulator`.
 
-mod driver;
-
-use driver::{Arguments, Driver, Launch};
+use crate::driver::{Arguments, Driver, Launch, Span, spread};
 use sha2::Digest as _;
 use std::time::Duration;
 
@@ -186,17 +176,10 @@ fn shared(driver: &Driver) -> Vec<Case> {
     ]
 }
 
-/// Median, lowest and highest.
-fn spread(mut rates: Vec<f64>) -> [f64; 3] {
-    rates.sort_by(f64::total_cmp);
-    [rates[rates.len() / 2], rates[0], rates[rates.len() - 1]]
-}
-
 fn measure(driver: &Driver, case: &Case) {
     let rate = |span: Duration| case.millions / span.as_secs_f64();
     driver.time(case.kernel, &case.launch);
-    let spans: Vec<driver::Span> =
-        (0..RUNS).map(|_| driver.time(case.kernel, &case.launch)).collect();
+    let spans: Vec<Span> = (0..RUNS).map(|_| driver.time(case.kernel, &case.launch)).collect();
     assert!((case.check)(driver), "{} computed something else", case.kernel);
     let [median, least, most] = spread(spans.iter().map(|span| rate(span.wall)).collect());
     let [busy, ..] = spread(spans.iter().map(|span| rate(span.busy)).collect());
@@ -211,14 +194,12 @@ fn check_source() {
     assert!(head.contains(&format!("source-sha256={hash} ")), "kernels.cu changed: compile it");
 }
 
-fn main() {
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+/// Prints the table, of the kernels that are named or of all.
+pub(crate) fn run(wanted: &[String]) {
     check_source();
-    driver::in_child();
     let driver = Driver::open(include_str!("kernels.ptx"));
     println!(
-        "one host thread, {RUNS} runs each; wall time, and time of the processor (busy)\n\
+        "kernels on one host thread, {RUNS} runs each; by wall time, and by time of processors (busy)\n\
          {:12} {:>9} {:>9} {:>9} {:>9}",
         "kernel", "median", "lowest", "highest", "busy"
     );
