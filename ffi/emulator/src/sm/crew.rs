@@ -27,7 +27,7 @@ struct Hand {
 }
 
 impl Hand {
-    /// Processor time since it was last asked: of a turn, with what it took to get there.
+    /// Processor time since it was last asked.
     fn used(&self) -> Duration {
         let total = clock::thread_time();
         total.saturating_sub(self.charged.replace(total))
@@ -49,6 +49,8 @@ impl SmPool {
         loop {
             let Some(index) = state.pacer.take(clock::now()) else {
                 state = self.idle(state);
+                // Waking up is nobody's work.
+                hand.used();
                 continue;
             };
             if let Some(seat) = state.sms[index as usize].held.take() {
