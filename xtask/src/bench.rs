@@ -15,6 +15,11 @@ pub(crate) enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The emulated device: the speed of kernels, and how speed follows its SMs
+    Emulator {
+        /// Kernels to measure, and nothing else
+        kernels: Vec<String>,
+    },
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
@@ -23,6 +28,13 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Path { arguments } => Err(failure::hand_over(
             Command::new(binaries.join("gpumux")).args(["bench", "path"]).args(arguments),
             "measure the path of one request",
+        )),
+        // The same packages and profile as the build above, so only the benchmark is built.
+        Bench::Emulator { kernels } => Err(failure::hand_over(
+            workspace::cargo()
+                .args(["bench", "--workspace", "--bench", "emulator", "--"])
+                .args(kernels),
+            "measure the emulated device",
         )),
     }
 }

@@ -1,6 +1,6 @@
 //! The sixteen barriers of a block: who has arrived, and what the answers are.
 
-use super::wait::{BarrierOp, BarrierWait};
+use super::wait::BarrierOp;
 
 /// Barriers that a block has.
 pub(super) const BARRIERS: usize = 16;
@@ -43,15 +43,15 @@ impl Barriers {
         Self { all: [Barrier::default(); BARRIERS] }
     }
 
-    /// Counts a thread; the compiler saw to it that the number of the barrier is below sixteen.
-    pub(super) fn arrive(&mut self, wait: &BarrierWait) {
-        let Some(barrier) = usize::try_from(wait.id).ok().and_then(|id| self.all.get_mut(id))
-        else {
+    /// Counts threads, and those of them whose predicate is true. The compiler saw to it that the
+    /// number of the barrier is below sixteen.
+    pub(super) fn arrive(&mut self, id: u32, expected: u32, threads: usize, are_true: usize) {
+        let Some(barrier) = usize::try_from(id).ok().and_then(|id| self.all.get_mut(id)) else {
             return;
         };
-        barrier.arrived += 1;
-        barrier.true_predicates += usize::from(wait.predicate);
-        barrier.expected = usize::try_from(wait.expected).unwrap_or(usize::MAX);
+        barrier.arrived += threads;
+        barrier.true_predicates += are_true;
+        barrier.expected = usize::try_from(expected).unwrap_or(usize::MAX);
     }
 
     /// Takes a barrier at which enough threads have arrived: as many as it expects, or all that live.
@@ -71,16 +71,12 @@ impl Barriers {
 mod tests {
     use super::*;
 
-    fn arrive(barriers: &mut Barriers, op: BarrierOp, expected: u32, predicate: bool) {
-        barriers.arrive(&BarrierWait { op, id: 3, expected, predicate });
-    }
-
     #[test]
     fn a_barrier_opens_when_all_living_threads_are_there() {
         let mut barriers = Barriers::new();
-        arrive(&mut barriers, BarrierOp::AllTrue, 0, true);
+        barriers.arrive(3, 0, 1, 1);
         assert_eq!(barriers.take_complete(2), None);
-        arrive(&mut barriers, BarrierOp::AllTrue, 0, false);
+        barriers.arrive(3, 0, 1, 0);
         let open = barriers.take_complete(2).expect("both are there");
         assert_eq!((open.id, open.answer(BarrierOp::AllTrue)), (3, 0));
         assert_eq!(open.answer(BarrierOp::AnyTrue), 1);
@@ -91,9 +87,9 @@ mod tests {
     #[test]
     fn a_barrier_with_a_count_does_not_wait_for_the_rest() {
         let mut barriers = Barriers::new();
-        arrive(&mut barriers, BarrierOp::Arrive, 2, false);
+        barriers.arrive(3, 2, 1, 0);
         assert_eq!(barriers.take_complete(64), None);
-        arrive(&mut barriers, BarrierOp::Sync, 2, false);
+        barriers.arrive(3, 2, 1, 0);
         assert!(barriers.take_complete(64).is_some());
     }
 }

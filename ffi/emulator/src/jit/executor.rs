@@ -1,248 +1,286 @@
-//! Runs the threads of a block that wait for each other. Each has a stack of its own and goes back
-//! here when it waits; here it is decided whose wait is over. It knows no PTX.
-
-use std::num::NonZeroUsize;
-
-use corosensei::stack::Stack;
-use corosensei::{Coroutine, CoroutineResult, Yielder};
+//! Decides whose wait is over, for the threads of a block that wait for each other. How a thread
+//! stands still, on a stack of its own or in its record, is known to `stacks` and `regions`; both are
+//! run by the rules that stand here. It knows no PTX.
 
 use super::barrier::Barriers;
-use super::frame::{BlockFrame, DONE, EntryFn, ThreadFrame};
-use super::scratch::StackBounds;
-use super::wait::{BarrierOp, Wait, WarpWait};
-use super::warp::{LANES, answers};
+use super::frame::BlockFrame;
+use super::kernel::BLOCK_THREADS_MAX;
+use super::wait::{BarrierOp, Site, Wait, WarpWait, Word};
+use super::warp::{Brought, LANES};
 use crate::block::Fault;
 
-/// A stack in the scratch.
-struct ThreadStack {
-    base: NonZeroUsize,
-    limit: NonZeroUsize,
+/// Warps that a block may have.
+const WARPS_MAX: usize = BLOCK_THREADS_MAX as usize / LANES;
+
+/// Once in so many turns of a warp or of the block it is looked whether the kernel must end.
+pub(super) const TURNS_BETWEEN_LOOKS: u32 = 8;
+
+/// The threads of a block, each of which stands still when it waits.
+pub(super) trait Threads {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Runs `lanes`, counted from thread `first`, until each waits or ends.
+    ///
+    /// # Errors
+    /// The first fault, after which no thread may run on.
+    fn run(&mut self, first: usize, lanes: u32) -> Result<(), Fault>;
+
+    /// Runs all threads of the block, all of which are ready, where that is quicker than to run one
+    /// warp after the other; false when it is not, and nothing was done.
+    ///
+    /// # Errors
+    /// As `run`.
+    fn run_block(&mut self) -> Result<bool, Fault>;
+
+    /// What became of `lanes`, counted from thread `first`, which have just run.
+    fn judge(&self, first: usize, lanes: u32) -> Ran;
+
+    /// What a thread waits for.
+    fn wait(&self, at: usize) -> Wait;
+
+    /// Gives a thread the answer that its wait has.
+    fn answer(&mut self, at: usize, answer: u64);
+
+    /// Gives answers to all `lanes` that met at a warp operation, which is known from the text.
+    fn meet(&mut self, first: usize, lanes: u32, at: Together);
 }
 
-// SAFETY: the stack is part of the scratch's region, is used by this thread alone, and is larger than
-// the minimum. There is no guard page, because nothing can reach below its limit: the kernel's frame was
-// measured, called functions compare the stack pointer with a limit, and the rest is the reserve.
-unsafe impl Stack for ThreadStack {
-    fn base(&self) -> NonZeroUsize {
-        self.base
-    }
-
-    fn limit(&self) -> NonZeroUsize {
-        self.limit
-    }
-}
-
-/// Where a thread is. What it waits for stands in its frame, and is read field by field: a copy of
-/// the whole would stall on the fields that the thread has just written.
+/// Where lanes stand that all wait at the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Ready,
-    Waiting,
-    Ended,
+pub(super) struct Together {
+    /// Which place of the text.
+    pub(super) number: usize,
+    /// What it is.
+    pub(super) site: Site,
 }
 
-struct Fiber<'a> {
-    routine: Coroutine<(), (), u32, ThreadStack>,
-    frame: &'a ThreadFrame,
-    state: State,
+/// What became of lanes that ran.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ran {
+    /// Those that ended; the others wait.
+    pub(super) ended: u32,
+    /// Where the others wait, when it is known to be one place.
+    pub(super) together: Option<Together>,
 }
 
-impl<'a> Fiber<'a> {
-    fn new(
-        entry: EntryFn,
-        block: &'a BlockFrame,
-        frame: &'a ThreadFrame,
-        stack: StackBounds,
-        index: u32,
-    ) -> Self {
-        let nonzero = |address| NonZeroUsize::new(address).expect("a mapped stack is not at zero");
-        let stack = ThreadStack { base: nonzero(stack.base), limit: nonzero(stack.limit) };
-        let block: *const BlockFrame = block;
-        let frame_pointer: *const ThreadFrame = frame;
-        let body = move |yielder: &Yielder<(), ()>, ()| {
-            // SAFETY: the executor that made this routine borrows both frames for longer than it lives.
-            let (block, thread) = unsafe { frames(block, frame_pointer) };
-            thread.yielder.set(yielder);
-            entry(block, thread, index, index + 1)
-        };
-        Self { routine: Coroutine::with_stack(stack, body), frame, state: State::Ready }
-    }
-
-    /// Runs the thread until it waits or ends; the status is that of compiled code.
-    fn resume(&mut self) -> u32 {
-        match self.routine.resume(()) {
-            CoroutineResult::Yield(()) => {
-                self.state = State::Waiting;
-                DONE
-            }
-            CoroutineResult::Return(status) => {
-                self.state = State::Ended;
-                status
-            }
-        }
-    }
-
-    /// What the thread waits for; nothing when it does not wait.
-    fn wait(&self) -> Wait {
-        if self.state == State::Waiting { self.frame.wait.get() } else { Wait::Nothing }
-    }
-
-    fn release(&mut self, answer: u64) {
-        self.frame.answer.set(answer);
-        self.state = State::Ready;
-    }
+/// A warp: lanes that are neither ready nor waiting have ended, or never were.
+#[derive(Clone, Copy)]
+struct Warp {
+    first: usize,
+    ready: u32,
+    waiting: u32,
+    /// Where those that wait do, when it is known to be one place.
+    together: Option<Together>,
 }
 
-impl Drop for Fiber<'_> {
-    fn drop(&mut self) {
-        if self.routine.started() && !self.routine.done() {
-            // SAFETY: the frames on the stack are those of compiled code and of `wait_for`, which own
-            // nothing that must be dropped.
-            unsafe { self.routine.force_reset() };
-        }
+impl Warp {
+    fn new(first: usize, threads: usize) -> Self {
+        let lanes = threads.saturating_sub(first).min(LANES);
+        let ready = if lanes == LANES { u32::MAX } else { (1 << lanes) - 1 };
+        Self { first, ready, waiting: 0, together: None }
     }
-}
 
-/// The two frames that a routine works with.
-///
-/// # Safety
-/// Both must outlive the routine.
-unsafe fn frames<'a>(
-    block: *const BlockFrame,
-    thread: *const ThreadFrame,
-) -> (&'a BlockFrame, &'a ThreadFrame) {
-    // SAFETY: the caller says that it lives.
-    let block = unsafe { &*block };
-    // SAFETY: the caller says that it lives.
-    let thread = unsafe { &*thread };
-    (block, thread)
+    /// The threads among `lanes`, with their lanes.
+    fn threads(&self, lanes: u32) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let first = self.first;
+        (0..LANES).filter(move |lane| lanes >> lane & 1 == 1).map(move |lane| (lane, first + lane))
+    }
+
+    fn release(&mut self, lanes: u32) {
+        self.waiting &= !lanes;
+        self.ready |= lanes;
+        self.together = None;
+    }
 }
 
 /// Runs all threads of a block to their end.
 ///
 /// # Errors
 /// The first fault, after which no thread runs on.
-pub(super) fn run(
-    entry: EntryFn,
-    block: &BlockFrame,
-    threads: &[ThreadFrame],
-    stack: impl Fn(usize) -> StackBounds,
-) -> Result<(), Fault> {
-    let fibers = threads.iter().enumerate().zip(0u32..);
-    let fibers = fibers
-        .map(|((at, thread), index)| Fiber::new(entry, block, thread, stack(at), index))
-        .collect();
-    let mut run = Run { block, live: threads.len(), fibers, barriers: Barriers::new() };
+pub(super) fn run<T: Threads>(block: &BlockFrame, threads: T) -> Result<(), Fault> {
+    let count = threads.count();
+    let warps = std::array::from_fn(|at| Warp::new(at * LANES, count));
+    let warp_count = count.div_ceil(LANES);
+    let mut run =
+        Run { block, live: count, threads, warps, warp_count, barriers: Barriers::new(), turns: 0 };
     while run.live > 0 {
         run.round()?;
     }
     Ok(())
 }
 
-struct Run<'a> {
+struct Run<'a, T> {
     block: &'a BlockFrame,
-    fibers: Vec<Fiber<'a>>,
+    threads: T,
+    warps: [Warp; WARPS_MAX],
+    warp_count: usize,
     barriers: Barriers,
     live: usize,
+    turns: u32,
 }
 
-impl Run<'_> {
+impl<T: Threads> Run<'_, T> {
     /// Gives every warp its turn, then opens the barriers that are complete.
     fn round(&mut self) -> Result<(), Fault> {
-        let mut progress = false;
-        for warp in 0..self.fibers.len().div_ceil(LANES) {
+        let mut progress = self.run_block()?;
+        for warp in 0..self.warp_count {
             while self.run_warp(warp)? || self.meet(warp) || self.meet_active(warp) {
                 progress = true;
             }
         }
         progress |= self.open_barriers();
-        progress |= self.end_turns();
+        let gave_turns = self.end_turns();
+        if progress && !gave_turns {
+            return self.attend();
+        }
         self.block.attend()?;
-        if !progress {
+        if !progress && !gave_turns {
             // Every thread waits for one that never comes. A device hangs then, until it is stopped.
             std::thread::yield_now();
         }
         Ok(())
     }
 
-    fn lanes(&self, warp: usize) -> std::ops::Range<usize> {
-        warp * LANES..((warp + 1) * LANES).min(self.fibers.len())
+    /// Lets other SMs run where it is their time. That asks for the time, so it is done now and then.
+    fn attend(&mut self) -> Result<(), Fault> {
+        self.turns = self.turns.wrapping_add(1);
+        if self.turns.is_multiple_of(TURNS_BETWEEN_LOOKS) { self.block.attend() } else { Ok(()) }
     }
 
     /// Runs the lanes that are ready; false when none was.
-    fn run_warp(&mut self, warp: usize) -> Result<bool, Fault> {
-        let mut ran = false;
-        for at in self.lanes(warp) {
-            let fiber = &mut self.fibers[at];
-            while fiber.state == State::Ready {
-                ran = true;
-                if fiber.resume() != DONE {
-                    return Err(self.block.recorded_fault());
-                }
-                if fiber.state == State::Ended {
-                    self.live -= 1;
-                } else if let Wait::Barrier(wait) = fiber.frame.wait.get() {
-                    self.barriers.arrive(&wait);
+    fn run_warp(&mut self, at: usize) -> Result<bool, Fault> {
+        let warp = &mut self.warps[at];
+        let ready = std::mem::take(&mut warp.ready);
+        if ready == 0 {
+            return Ok(false);
+        }
+        let first = warp.first;
+        // A loop may wait for its own warp alone, and for ever.
+        self.attend()?;
+        self.threads.run(first, ready)?;
+        self.settle(at, ready);
+        Ok(true)
+    }
+
+    /// Runs all warps at once, where all lanes of all are ready; false when that is not so.
+    fn run_block(&mut self) -> Result<bool, Fault> {
+        let ready: u32 =
+            self.warps[..self.warp_count].iter().map(|warp| warp.ready.count_ones()).sum();
+        if ready as usize != self.threads.count() || !self.threads.run_block()? {
+            return Ok(false);
+        }
+        for at in 0..self.warp_count {
+            let ready = std::mem::take(&mut self.warps[at].ready);
+            self.settle(at, ready);
+        }
+        Ok(true)
+    }
+
+    /// Sees what became of lanes that have run.
+    fn settle(&mut self, at: usize, ready: u32) {
+        let warp = &mut self.warps[at];
+        let ran = self.threads.judge(warp.first, ready);
+        let arrived = ready & !ran.ended;
+        warp.together = if warp.waiting == 0 { ran.together } else { None };
+        warp.waiting |= arrived;
+        self.live -= ran.ended.count_ones() as usize;
+        self.arrive(at, arrived, ran.together);
+    }
+
+    /// Counts lanes that now stand at barriers. Those that only announce themselves go on.
+    fn arrive(&mut self, at: usize, lanes: u32, together: Option<Together>) {
+        match together.map(|together| together.site) {
+            Some(Site::Barrier {
+                op: BarrierOp::Sync,
+                id: Word::Known(id),
+                expected: Word::Known(expected),
+            }) => self.barriers.arrive(id, expected, lanes.count_ones() as usize, 0),
+            Some(Site::Warp { .. } | Site::Turn | Site::Active { .. }) => {}
+            Some(Site::Barrier { .. }) | None => {
+                for (lane, thread) in self.warps[at].threads(lanes) {
+                    let Wait::Barrier(wait) = self.threads.wait(thread) else { continue };
+                    self.barriers.arrive(wait.id, wait.expected, 1, usize::from(wait.predicate));
                     if wait.op == BarrierOp::Arrive {
-                        fiber.release(0);
+                        self.threads.answer(thread, 0);
+                        self.warps[at].release(1 << lane);
                     }
                 }
             }
         }
-        Ok(ran)
     }
 
     /// Lets lanes go on whose partners are all there. Lanes that ended are not waited for.
-    fn meet(&mut self, warp: usize) -> bool {
-        let range = self.lanes(warp);
+    fn meet(&mut self, at: usize) -> bool {
+        let warp = self.warps[at];
+        if let Some(together) = warp.together {
+            match together.site {
+                Site::Warp { members: Word::Known(members), .. }
+                    if warp.waiting & !members == 0 =>
+                {
+                    self.threads.meet(warp.first, warp.waiting, together);
+                    self.warps[at].release(warp.waiting);
+                    return true;
+                }
+                Site::Warp { .. } => {}
+                Site::Barrier { .. } | Site::Turn | Site::Active { .. } => return false,
+            }
+        }
+        self.meet_one_by_one(at)
+    }
+
+    fn meet_one_by_one(&mut self, at: usize) -> bool {
+        let warp = self.warps[at];
+        let mut waits: [Option<WarpWait>; LANES] = [None; LANES];
+        for (lane, thread) in warp.threads(warp.waiting) {
+            if let Wait::Warp(wait) = self.threads.wait(thread) {
+                waits[lane] = Some(wait);
+            }
+        }
         let mut met = false;
-        for at in range.clone() {
-            let Wait::Warp(first) = self.fibers[at].wait() else { continue };
-            let mut brought: [Option<WarpWait>; LANES] = [None; LANES];
-            let mut complete = true;
-            for (lane, other) in range.clone().enumerate() {
-                match self.fibers[other].wait() {
-                    Wait::Warp(wait) if wait.op == first.op && wait.members == first.members => {
-                        brought[lane] = Some(wait);
-                    }
-                    _ => {
-                        let ended = self.fibers[other].state == State::Ended;
-                        complete &= ended || first.members >> lane & 1 == 0;
-                    }
+        for lane in 0..LANES {
+            let Some(first) = waits[lane] else { continue };
+            let same = |wait: &WarpWait| wait.op == first.op && wait.members == first.members;
+            let mut brought = Brought::nothing(first.op);
+            for (other, wait) in waits.iter().enumerate() {
+                if let Some(wait) = wait.filter(same) {
+                    brought.add(other, &wait);
                 }
             }
-            if complete {
+            let absent = first.members & !brought.present;
+            if absent & (warp.ready | warp.waiting) == 0 {
                 met = true;
-                let answers = answers(&brought);
-                for (lane, other) in range.clone().enumerate() {
-                    if brought[lane].is_some() {
-                        self.fibers[other].release(answers[lane]);
-                    }
+                let answers = brought.answers();
+                for (other, thread) in warp.threads(brought.present) {
+                    self.threads.answer(thread, answers[other]);
+                    waits[other] = None;
                 }
+                self.warps[at].release(brought.present);
             }
         }
         met
     }
 
     /// When no lane of the warp can run, those at the same `activemask` are the active ones.
-    fn meet_active(&mut self, warp: usize) -> bool {
-        let range = self.lanes(warp);
-        let site_of = |fiber: &Fiber<'_>| match fiber.wait() {
+    fn meet_active(&mut self, at: usize) -> bool {
+        let warp = self.warps[at];
+        if matches!(warp.together, Some(Together { site: Site::Barrier { .. } | Site::Turn, .. })) {
+            return false;
+        }
+        let threads = &self.threads;
+        let site_of = |thread: usize| match threads.wait(thread) {
             Wait::Active { site } => Some(site),
             _ => None,
         };
-        let Some(site) = range.clone().find_map(|at| site_of(&self.fibers[at])) else {
+        let Some(site) = warp.threads(warp.waiting).find_map(|(_, thread)| site_of(thread)) else {
             return false;
         };
-        let mut mask = 0u64;
-        for (lane, at) in range.clone().enumerate() {
-            mask |= u64::from(site_of(&self.fibers[at]) == Some(site)) << lane;
+        let there = warp.threads(warp.waiting).filter(|(_, thread)| site_of(*thread) == Some(site));
+        let mask = there.fold(0, |mask, (lane, _)| mask | 1 << lane);
+        for (_, thread) in warp.threads(mask) {
+            self.threads.answer(thread, u64::from(mask));
         }
-        for (lane, at) in range.enumerate() {
-            if mask >> lane & 1 == 1 {
-                self.fibers[at].release(mask);
-            }
-        }
+        self.warps[at].release(mask);
         true
     }
 
@@ -250,11 +288,25 @@ impl Run<'_> {
         let mut opened = false;
         while let Some(open) = self.barriers.take_complete(self.live) {
             opened = true;
-            for fiber in &mut self.fibers {
-                if let Wait::Barrier(wait) = fiber.wait()
-                    && wait.id == open.id
+            for at in 0..self.warp_count {
+                let warp = self.warps[at];
+                if let Some(Together {
+                    site: Site::Barrier { op: BarrierOp::Sync, id: Word::Known(id), .. },
+                    ..
+                }) = warp.together
                 {
-                    fiber.release(open.answer(wait.op));
+                    if id == open.id {
+                        self.warps[at].release(warp.waiting);
+                    }
+                    continue;
+                }
+                for (lane, thread) in warp.threads(warp.waiting) {
+                    if let Wait::Barrier(wait) = self.threads.wait(thread)
+                        && wait.id == open.id
+                    {
+                        self.threads.answer(thread, open.answer(wait.op));
+                        self.warps[at].release(1 << lane);
+                    }
                 }
             }
         }
@@ -263,10 +315,17 @@ impl Run<'_> {
 
     fn end_turns(&mut self) -> bool {
         let mut ended = false;
-        for fiber in &mut self.fibers {
-            if fiber.wait() == Wait::Turn {
-                fiber.release(0);
-                ended = true;
+        for at in 0..self.warp_count {
+            let warp = self.warps[at];
+            if matches!(warp.together, Some(Together { site: Site::Barrier { .. }, .. })) {
+                continue;
+            }
+            for (lane, thread) in warp.threads(warp.waiting) {
+                if self.threads.wait(thread) == Wait::Turn {
+                    self.threads.answer(thread, 0);
+                    self.warps[at].release(1 << lane);
+                    ended = true;
+                }
             }
         }
         ended

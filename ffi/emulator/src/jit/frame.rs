@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use corosensei::Yielder;
 
+use super::exchange::{Operands, Position};
 use super::wait::Wait;
 use crate::block::{Fault, MemoryView, Turn};
 
@@ -50,6 +51,12 @@ pub(super) struct BlockFrame {
     pub(super) dynamic_shared_bytes: u32,
     /// Where the launch's part of shared memory begins.
     pub(super) dynamic_shared_offset: u64,
+    /// What the threads of a kernel that is cut into regions keep: the tables of `Exchange`.
+    pub(super) records: *mut u8,
+    pub(super) positions: *const Position,
+    pub(super) resume: *const Cell<u32>,
+    pub(super) values: *const Cell<u64>,
+    pub(super) operands: *const Cell<Operands>,
     /// The first fault; only helpers and the executor look at it.
     pub(super) fault: Cell<Option<Fault>>,
 }
@@ -137,5 +144,6 @@ impl ThreadFrame {
     }
 }
 
-/// A compiled kernel: runs the threads `first..end` one after the other.
+/// A compiled kernel: runs the threads `first..end` one after the other. One that is cut into regions
+/// is given the frame of the block's first thread, and runs each thread until it waits or ends.
 pub(super) type EntryFn = extern "C" fn(&BlockFrame, &ThreadFrame, first: u32, end: u32) -> u32;

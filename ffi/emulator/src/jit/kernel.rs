@@ -1,12 +1,16 @@
 //! A compiled kernel, and how one block of it runs.
 
 use std::cell::Cell;
+use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::code::Code;
 use super::executor;
 use super::frame::{BlockFrame, DONE, EntryFn, ThreadFrame};
+use super::regions::{Cut, Sites};
 use super::scratch::{Need, Scratch};
+use super::stacks::Fibers;
 use crate::block::{Block, Fault};
 
 /// Threads that a block may have.
@@ -27,6 +31,7 @@ pub(crate) struct Param {
 }
 
 /// A kernel that can run.
+#[derive(Clone)]
 pub(crate) struct Kernel {
     /// Its name in the module.
     pub(crate) name: String,
@@ -46,14 +51,32 @@ pub(crate) struct Kernel {
     /// `.reqntid`: the only block shape that it may be launched with.
     pub(crate) required_threads: Option<[u32; 3]>,
     pub(super) entry: EntryFn,
-    /// Its threads wait for each other, or call functions, so each needs a stack of its own.
-    pub(super) needs_stacks: bool,
+    pub(super) form: Threading,
     pub(super) calls: bool,
     /// Where the launch's part of shared memory begins.
     pub(super) dynamic_shared_offset: u64,
     pub(super) frame_bytes: usize,
+    /// Addresses of the variables of the module that it was loaded with.
+    pub(super) symbols: Arc<[AtomicU64]>,
     /// Keeps what `entry` points to.
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is held, not read"))]
     pub(super) code: Arc<Code>,
+}
+
+/// A table for the addresses of variables; zero, which is never allowed, until they are linked.
+pub(super) fn symbol_table(variables: usize) -> Arc<[AtomicU64]> {
+    (0..variables).map(|_| AtomicU64::new(0)).collect()
+}
+
+/// How the threads of a block are run.
+#[derive(Clone, Debug)]
+pub(super) enum Threading {
+    /// One after the other, each to its end.
+    InTurn,
+    /// From wait to wait.
+    Regions(Arc<Sites>),
+    /// Each on a stack of its own.
+    Stacks,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -81,22 +104,45 @@ impl Kernel {
         let need = Need {
             shared_bytes: usize::try_from(shared_bytes).expect("shared memory is small"),
             local_bytes: self.local_bytes as usize + if self.calls { CALL_LOCAL_BYTES } else { 0 },
-            threads: if self.needs_stacks { threads as usize } else { 1 },
-            frame_bytes: if self.needs_stacks { self.frame_bytes } else { 0 },
+            threads: if matches!(self.form, Threading::InTurn) { 1 } else { threads as usize },
+            frame_bytes: if matches!(self.form, Threading::Stacks) { self.frame_bytes } else { 0 },
             calls: self.calls,
         };
         let shared = scratch.prepare(&need);
-        let frame = self.block_frame(block, shared, shared_bytes);
-        if self.needs_stacks {
-            scratch.number_threads(block.threads);
-            let stacks = scratch.stacks();
-            let stack = |at| Scratch::stack(stacks, &need, at);
-            return executor::run(self.entry, &frame, &scratch.threads[..need.threads], stack);
+        let mut frame = self.block_frame(block, shared, shared_bytes);
+        match &self.form {
+            Threading::InTurn => match (self.entry)(&frame, &scratch.threads[0], 0, threads) {
+                DONE => Ok(()),
+                _ => Err(frame.recorded_fault()),
+            },
+            Threading::Regions(sites) => {
+                scratch.exchange.prepare(block.threads, sites.record_bytes);
+                scratch.exchange.enter(&mut frame);
+                executor::run(
+                    &frame,
+                    Cut {
+                        entry: self.entry,
+                        block: &frame,
+                        frames: &scratch.threads[..need.threads],
+                        sites,
+                        exchange: &scratch.exchange,
+                    },
+                )
+            }
+            Threading::Stacks => {
+                scratch.number_threads(block.threads);
+                let stacks = scratch.stacks();
+                let stack = |at| Scratch::stack(stacks, &need, at);
+                let threads = &scratch.threads[..need.threads];
+                executor::run(&frame, Fibers::new(self.entry, &frame, threads, stack))
+            }
         }
-        match (self.entry)(&frame, &scratch.threads[0], 0, threads) {
-            DONE => Ok(()),
-            _ => Err(frame.recorded_fault()),
-        }
+    }
+
+    /// Whether its threads wait without stacks of their own.
+    #[cfg(test)]
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.form, Threading::Regions(_))
     }
 
     fn block_frame(&self, block: &Block<'_>, shared: *mut u8, shared_bytes: u64) -> BlockFrame {
@@ -108,7 +154,7 @@ impl Kernel {
             shared,
             shared_bytes,
             params: block.params.as_ptr(),
-            symbols: self.code.symbols.as_ptr(),
+            symbols: self.symbols.as_ptr(),
             turn: (&raw const block.turn).cast(),
             grid: block.grid,
             threads: block.threads,
@@ -117,6 +163,11 @@ impl Kernel {
             sm_count: block.sm_count,
             dynamic_shared_bytes: block.dynamic_shared_bytes,
             dynamic_shared_offset: self.dynamic_shared_offset,
+            records: ptr::null_mut(),
+            positions: ptr::null(),
+            resume: ptr::null(),
+            values: ptr::null(),
+            operands: ptr::null(),
             fault: Cell::new(None),
         }
     }
@@ -124,28 +175,31 @@ impl Kernel {
 
 /// How many bytes a kernel's frame takes, found by entering it without a thread to run: it stores its
 /// stack pointer and leaves.
-pub(super) fn measure_frame(entry: EntryFn, code: &Code) -> usize {
+pub(super) fn measure_frame(entry: EntryFn, variables: usize, param_bytes: u32) -> usize {
     extern "C" fn allows_nothing(_: *const crate::block::MemoryView, _: u64, _: u64) -> u32 {
         0
     }
     let memory = crate::block::MemoryView {
         window_base: 0,
         window_bytes: 0,
-        granules: std::ptr::null(),
+        granules: ptr::null(),
         host_allows: allows_nothing,
-        host_ranges: std::ptr::null(),
+        host_ranges: ptr::null(),
     };
+    let params = vec![0u8; param_bytes as usize];
+    let symbols = symbol_table(variables);
     let frame = BlockFrame {
         window_base: 0,
         window_bytes: 0,
-        granules: std::ptr::null(),
+        granules: ptr::null(),
         memory: &raw const memory,
-        shared: std::ptr::null_mut(),
+        shared: ptr::null_mut(),
         shared_bytes: 0,
-        params: std::ptr::null(),
-        // Loads from the table may stand before the loop over threads, so it must be there.
-        symbols: code.symbols.as_ptr(),
-        turn: std::ptr::null(),
+        // Loads of parameters and from the table may stand before the loop over threads, so both must
+        // be there.
+        params: params.as_ptr(),
+        symbols: symbols.as_ptr(),
+        turn: ptr::null(),
         grid: [1; 3],
         threads: [1; 3],
         index: [0; 3],
@@ -153,6 +207,11 @@ pub(super) fn measure_frame(entry: EntryFn, code: &Code) -> usize {
         sm_count: 1,
         dynamic_shared_bytes: 0,
         dynamic_shared_offset: 0,
+        records: ptr::null_mut(),
+        positions: ptr::null(),
+        resume: ptr::null(),
+        values: ptr::null(),
+        operands: ptr::null(),
         fault: Cell::new(None),
     };
     let thread = ThreadFrame::new();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cranelift_codegen::settings::{self, Configurable as _};
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
@@ -12,8 +12,9 @@ use super::code::Code;
 use super::error::{CompileError, CompileErrorKind};
 use super::frame::EntryFn;
 use super::helpers::Helper;
-use super::kernel::{BLOCK_THREADS_MAX, Kernel, Param, measure_frame};
-use super::lower::{Outcome, Unit, lower_function};
+use super::kernel::{BLOCK_THREADS_MAX, Kernel, Param, Threading, measure_frame, symbol_table};
+use super::lower::{Form, Outcome, Unit, lower_function};
+use super::regions::Sites;
 use super::variable::{Variable, variables};
 use crate::ptx::{self, Function, Header};
 
@@ -44,28 +45,42 @@ pub(crate) struct Program {
     pub(crate) kernels: HashMap<String, Arc<Kernel>>,
     /// Its variables, which the driver allocates, fills and links before a kernel runs.
     pub(crate) variables: Vec<Variable>,
-    code: Arc<Code>,
+    symbols: Arc<[AtomicU64]>,
 }
 
 impl Program {
+    /// The same code, to be linked with variables of its own.
+    pub(super) fn again(&self) -> Self {
+        let symbols = symbol_table(self.symbols.len());
+        let kernels = self.kernels.iter().map(|(name, kernel)| {
+            let kernel = Kernel { symbols: Arc::clone(&symbols), ..Kernel::clone(kernel) };
+            (name.clone(), Arc::new(kernel))
+        });
+        Self { kernels: kernels.collect(), variables: self.variables.clone(), symbols }
+    }
+
     /// Tells the code where each of `variables` lies.
     ///
     /// # Panics
     /// When there is not one address for each.
     pub(crate) fn link(&self, addresses: &[u64]) {
-        assert_eq!(addresses.len(), self.code.symbols.len(), "one address a variable");
-        for (symbol, &address) in self.code.symbols.iter().zip(addresses) {
+        assert_eq!(addresses.len(), self.symbols.len(), "one address a variable");
+        for (symbol, &address) in self.symbols.iter().zip(addresses) {
             symbol.store(address, Ordering::Relaxed);
         }
     }
 }
 
-/// Compiles a PTX text.
+/// Compiles a PTX text. `form` is how threads wait in kernels that can be compiled either way.
 ///
 /// # Errors
 /// A text that is not PTX, that has something which is not supported, or that is made for another
 /// device than `claim` describes.
-pub(crate) fn compile(text: &str, claim: &Claim) -> Result<Program, CompileError> {
+pub(super) fn compile_in_form(
+    text: &str,
+    claim: &Claim,
+    form: Form,
+) -> Result<Program, CompileError> {
     check_claim(&ptx::header(text)?, claim)?;
     let module = ptx::parse(text)?;
     let mut unit = Unit::new(native_module(text.len())?, &module)?;
@@ -73,7 +88,7 @@ pub(crate) fn compile(text: &str, claim: &Claim) -> Result<Program, CompileError
     let mut outcomes = Vec::new();
     for function in &module.functions {
         if function.body.is_some() {
-            let outcome = lower_function(&mut unit, function)?;
+            let outcome = lower_function(&mut unit, function, form)?;
             if function.is_kernel {
                 check_limits(function, &outcome)?;
                 outcomes.push((function, outcome));
@@ -92,16 +107,17 @@ pub(crate) fn compile(text: &str, claim: &Claim) -> Result<Program, CompileError
             unsafe { std::mem::transmute::<*const u8, EntryFn>(code) }
         })
         .collect();
-    let code = Arc::new(Code::new(unit.into_module(), variables.len()));
+    let code = Arc::new(Code::new(unit.into_module()));
+    let symbols = symbol_table(variables.len());
     let mut kernels = HashMap::new();
     for ((function, outcome), entry) in outcomes.iter().zip(entries) {
-        let kernel = kernel(function, outcome, entry, shared_align, &code);
+        let kernel = kernel(function, outcome, entry, shared_align, (&code, &symbols));
         if kernels.insert(kernel.name.clone(), Arc::new(kernel)).is_some() {
             let reason = format!("kernel {} is defined twice", function.name);
             return Err(CompileError::invalid(function.line, reason));
         }
     }
-    Ok(Program { kernels, variables, code })
+    Ok(Program { kernels, variables, symbols })
 }
 
 fn check_claim(header: &Header<'_>, claim: &Claim) -> Result<(), CompileError> {
@@ -146,9 +162,13 @@ fn check_limits(function: &Function<'_>, outcome: &Outcome) -> Result<(), Compil
 fn native_module(text_bytes: usize) -> Result<JITModule, CompileError> {
     let failed = |reason: String| CompileError::invalid(0, format!("no code generator: {reason}"));
     let mut flags = settings::builder();
-    for (name, value) in
-        [("opt_level", "speed"), ("is_pic", "false"), ("use_colocated_libcalls", "false")]
-    {
+    for (name, value) in [
+        ("opt_level", "speed"),
+        ("is_pic", "false"),
+        ("use_colocated_libcalls", "false"),
+        // A kernel reads nothing that its own process may not.
+        ("enable_table_access_spectre_mitigation", "false"),
+    ] {
         flags.set(name, value).map_err(|error| failed(error.to_string()))?;
     }
     let isa = cranelift_native::builder()
@@ -172,7 +192,7 @@ fn kernel(
     outcome: &Outcome,
     entry: EntryFn,
     shared_align: u64,
-    code: &Arc<Code>,
+    (code, symbols): (&Arc<Code>, &Arc<[AtomicU64]>),
 ) -> Kernel {
     let fits = |bytes: u64| u32::try_from(bytes).expect("limits were checked");
     let mut params = Vec::new();
@@ -185,7 +205,15 @@ fn kernel(
     }
     let product = |[x, y, z]: [u32; 3]| x.saturating_mul(y).saturating_mul(z);
     let max_threads = function.max_threads.map_or(BLOCK_THREADS_MAX, product);
-    let frame_bytes = measure_frame(entry, code);
+    let form = match &outcome.regions {
+        Some(cuts) => Threading::Regions(Arc::new(Sites::new(cuts))),
+        None if outcome.waits || outcome.calls => Threading::Stacks,
+        None => Threading::InTurn,
+    };
+    let frame_bytes = match form {
+        Threading::Stacks => measure_frame(entry, symbols.len(), fits(end)),
+        Threading::Regions(_) | Threading::InTurn => 0,
+    };
     Kernel {
         name: function.name.to_owned(),
         params,
@@ -196,10 +224,11 @@ fn kernel(
         max_threads: max_threads.min(BLOCK_THREADS_MAX),
         required_threads: function.max_threads.filter(|_| function.exact_threads),
         entry,
-        needs_stacks: outcome.waits || outcome.calls,
+        form,
         calls: outcome.calls,
         dynamic_shared_offset: outcome.shared_bytes.next_multiple_of(shared_align),
         frame_bytes,
+        symbols: Arc::clone(symbols),
         code: Arc::clone(code),
     }
 }

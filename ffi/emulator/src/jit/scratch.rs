@@ -1,6 +1,7 @@
 //! What a virtual SM keeps from block to block, so that a block costs no allocation: shared memory,
 //! local memory, stacks, and the records of the threads.
 
+use super::exchange::Exchange;
 use super::frame::ThreadFrame;
 use super::region::Region;
 
@@ -20,6 +21,7 @@ pub(crate) struct Scratch {
     local: Region,
     stacks: Region,
     pub(super) threads: Vec<ThreadFrame>,
+    pub(super) exchange: Exchange,
 }
 
 // SAFETY: the thread records point to the regions, and to stacks only while a block runs, which holds
@@ -58,6 +60,7 @@ impl Scratch {
             local: Region::new(),
             stacks: Region::new(),
             threads: Vec::new(),
+            exchange: Exchange::new(),
         }
     }
 

@@ -34,6 +34,13 @@ pub(super) enum BarrierOp {
     AnyTrue,
 }
 
+impl BarrierOp {
+    /// Whether threads bring a predicate.
+    pub(super) fn reduces(self) -> bool {
+        matches!(self, Self::CountTrue | Self::AllTrue | Self::AnyTrue)
+    }
+}
+
 /// A thread at a barrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BarrierWait {
@@ -72,6 +79,16 @@ pub(super) enum WarpOp {
     ReduceXor,
 }
 
+impl WarpOp {
+    /// Whether lanes read each other's values.
+    pub(super) fn shuffles(self) -> bool {
+        matches!(
+            self,
+            Self::ShuffleUp | Self::ShuffleDown | Self::ShuffleButterfly | Self::ShuffleIndex
+        )
+    }
+}
+
 /// A lane that meets others of its warp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WarpWait {
@@ -85,4 +102,55 @@ pub(super) struct WarpWait {
     pub(super) select: u32,
     /// A shuffle's clamp and segment mask.
     pub(super) clamp: u32,
+}
+
+/// An operand of a wait: known from the text, or brought by each thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The same for every thread, always.
+    Known(u32),
+    /// Each thread brings its own.
+    Brought,
+}
+
+impl Word {
+    /// Its value, where a thread has brought `brought`.
+    pub(super) fn or(self, brought: u32) -> u32 {
+        match self {
+            Word::Known(known) => known,
+            Word::Brought => brought,
+        }
+    }
+}
+
+/// A place of the text where threads wait, as far as it is known before they get there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    /// Others may run.
+    Turn,
+    /// `activemask`, and which of the kernel.
+    Active {
+        /// Its number.
+        site: u32,
+    },
+    /// A barrier of the block.
+    Barrier {
+        /// What is done there.
+        op: BarrierOp,
+        /// Which barrier.
+        id: Word,
+        /// Threads that must arrive; 0 means all of the block.
+        expected: Word,
+    },
+    /// Lanes of the warp.
+    Warp {
+        /// What they do.
+        op: WarpOp,
+        /// The lanes that meet.
+        members: Word,
+        /// A shuffle's lane or distance.
+        select: Word,
+        /// A shuffle's clamp and segment mask.
+        clamp: Word,
+    },
 }

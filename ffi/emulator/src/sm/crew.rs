@@ -49,6 +49,8 @@ impl SmPool {
         loop {
             let Some(index) = state.pacer.take(clock::now()) else {
                 state = self.idle(state);
+                // Waking up is nobody's work.
+                hand.used();
                 continue;
             };
             if let Some(seat) = state.sms[index as usize].held.take() {
@@ -89,7 +91,6 @@ impl SmPool {
         drop(state);
 
         let launch = Arc::clone(&share.launch);
-        hand.used();
         let ended = self.run(&mut share, index, hand, scratch);
         let used = hand.used();
 

@@ -1,6 +1,6 @@
 //! Branches, ends of threads, traps.
 
-use cranelift_codegen::ir::{BlockCall, InstBuilder, JumpTableData};
+use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Value};
 
 use super::Lowered;
 use super::function::Lowering;
@@ -72,15 +72,28 @@ impl<'t> Lowering<'_, '_, 't> {
             self.poll();
         }
         let outside = self.builder.create_block();
-        let pool = &mut self.builder.func.dfg.value_lists;
-        let calls: Vec<BlockCall> =
-            blocks.into_iter().map(|block| BlockCall::new(block, [], pool)).collect();
-        let default = BlockCall::new(outside, [], pool);
-        let table = self.builder.create_jump_table(JumpTableData::new(default, &calls));
-        self.builder.ins().br_table(index, table);
+        self.branch_to_one(index, &blocks, outside);
         self.builder.switch_to_block(outside);
         self.leave_by(Helper::Trap);
         Ok(())
+    }
+
+    /// Ends the current block: goes on in the block of this index, or in `outside` past the last.
+    pub(super) fn branch_to_one(&mut self, index: Value, blocks: &[Block], outside: Block) {
+        // A block that a table names twice would get what it lives on twice, so each entry has a block
+        // of its own.
+        let entries: Vec<Block> = blocks.iter().map(|_| self.builder.create_block()).collect();
+        let default = self.builder.create_block();
+        let pool = &mut self.builder.func.dfg.value_lists;
+        let calls: Vec<BlockCall> =
+            entries.iter().map(|&entry| BlockCall::new(entry, [], pool)).collect();
+        let otherwise = BlockCall::new(default, [], pool);
+        let table = self.builder.create_jump_table(JumpTableData::new(otherwise, &calls));
+        self.builder.ins().br_table(index, table);
+        for (entry, &block) in entries.into_iter().zip(blocks).chain([(default, &outside)]) {
+            self.builder.switch_to_block(entry);
+            self.builder.ins().jump(block, &[]);
+        }
     }
 
     /// `ret` and `exit`. In a function they differ, and `exit` would have to leave all callers.
@@ -129,8 +142,7 @@ impl<'t> Lowering<'_, '_, 't> {
         modifiers.finish()?;
         let [time] = exactly(inst)?;
         self.read(time, Type::U32)?;
-        let status = self.call(Helper::Poll, &[self.block_frame, self.thread_frame]);
-        self.leave_unless_done(status);
+        self.take_turn();
         Ok(())
     }
 }

@@ -6,13 +6,18 @@ use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    Block, FuncRef, InstBuilder, MemFlagsData, Type as Clif, Value, types,
+    Block, FuncRef, Function as ClifFunction, InstBuilder, MemFlagsData, Signature, Type as Clif,
+    Value, types,
 };
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use cranelift_module::{FuncId, Linkage, Module as _};
 
 use super::Lowered;
+use super::flow::Log;
 use super::names::{Label, NamedPlace, Place, Scope};
+use super::plan::{Cuts, Findings, Plan, Request};
+use super::rebuild::Inputs;
+use super::suspend::Regions;
 use super::unit::{Unit, internal};
 use crate::jit::error::CompileError;
 use crate::jit::frame::{DONE, LEFT, ThreadFrame};
@@ -21,6 +26,17 @@ use crate::ptx::{Function, Space, Statement, Type, Variable as Declared};
 
 /// A loop looks at the stop flag once in so many turns.
 const TURNS_BETWEEN_POLLS: i64 = 1024;
+
+/// How the threads of a kernel wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The kernel is cut at its waits, and the loop over threads runs each part. Kernels that call
+    /// functions cannot be cut: what stands on the stack would be lost.
+    Regions,
+    /// Each thread has a stack of its own, in every kernel that waits.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests compare the two"))]
+    Stacks,
+}
 
 /// What is known of a function once it is compiled.
 pub(crate) struct Outcome {
@@ -36,6 +52,8 @@ pub(crate) struct Outcome {
     pub(crate) calls: bool,
     /// Registers that it declares, in words of 32 bits.
     pub(crate) register_words: u64,
+    /// How it is cut, when it is.
+    pub(crate) regions: Option<Cuts>,
 }
 
 /// Flags of loads from the two frames, which do not change while a kernel runs.
@@ -48,40 +66,68 @@ pub(super) fn memory_flags() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
 }
 
-/// Compiles `function`.
+/// Compiles `function`. A kernel whose threads wait is cut into regions where `form` allows it and
+/// the kernel does; that takes a second pass, which knows what the first has found.
 ///
 /// # Errors
 /// The first thing that is not supported, with its line.
 pub(crate) fn lower_function<'t>(
     unit: &mut Unit<'t>,
     function: &Function<'t>,
+    form: Form,
 ) -> Result<Outcome, CompileError> {
-    let Some(body) = &function.body else {
-        return Err(CompileError::invalid(function.line, "there is no body"));
-    };
-    let (id, signature) = if function.is_kernel {
-        let signature = unit.entry_signature();
-        let symbol = format!("kernel.{}", function.name);
-        let id =
-            unit.module.declare_function(&symbol, Linkage::Local, &signature).map_err(internal)?;
-        (id, signature)
-    } else {
-        let id = unit.callees[function.name].id;
-        (id, unit.call_signature(function.params.len() + function.results.len()))
-    };
+    let (id, signature) = declare(unit, function)?;
     let mut context = unit.module.make_context();
-    context.func.signature = signature;
-    let mut builder_context = FunctionBuilderContext::new();
-    let builder = FunctionBuilder::new(&mut context.func, &mut builder_context);
-    let mut lowering = Lowering::new(builder, unit, function.is_kernel);
-    lowering.measure(body);
-    lowering.enter(function)?;
-    lowering.statements(body)?;
-    lowering.leave();
-    let outcome = lowering.finish(id);
+    context.func.signature = signature.clone();
+    let (mut outcome, findings) = lower_body(unit, function, &mut context.func, None)?;
+    outcome.id = id;
+    if form == Form::Regions
+        && let Some(found) = findings
+    {
+        let first = std::mem::replace(&mut context.func, ClifFunction::new());
+        let plan = Plan::new(first, found);
+        outcome.regions = Some(plan.outcome());
+        context.func.signature = signature;
+        lower_body(unit, function, &mut context.func, Some(plan))?;
+    }
     unit.module.define_function(id, &mut context).map_err(internal)?;
     unit.module.clear_context(&mut context);
     Ok(outcome)
+}
+
+fn declare<'t>(
+    unit: &mut Unit<'t>,
+    function: &Function<'t>,
+) -> Result<(FuncId, Signature), CompileError> {
+    if !function.is_kernel {
+        let id = unit.callees[function.name].id;
+        return Ok((id, unit.call_signature(function.params.len() + function.results.len())));
+    }
+    let signature = unit.entry_signature();
+    let symbol = format!("kernel.{}", function.name);
+    let id = unit.module.declare_function(&symbol, Linkage::Local, &signature).map_err(internal)?;
+    Ok((id, signature))
+}
+
+/// Lowers a function, cut as `plan` says. Without one, it also returns what a plan can be made from,
+/// where the function is a kernel that waits and that regions can express.
+fn lower_body<'t>(
+    unit: &mut Unit<'t>,
+    function: &Function<'t>,
+    into: &mut ClifFunction,
+    plan: Option<Plan>,
+) -> Result<(Outcome, Option<Findings>), CompileError> {
+    let Some(body) = &function.body else {
+        return Err(CompileError::invalid(function.line, "there is no body"));
+    };
+    let mut builder_context = FunctionBuilderContext::new();
+    let builder = FunctionBuilder::new(into, &mut builder_context);
+    let mut lowering = Lowering::new(builder, unit, function.is_kernel);
+    lowering.measure(body);
+    lowering.enter(function, plan);
+    lowering.statements(body)?;
+    lowering.leave();
+    Ok(lowering.finish())
 }
 
 /// A function while it is compiled.
@@ -100,6 +146,8 @@ pub(super) struct Lowering<'a, 'u, 't> {
     /// The carry flag of extended-precision arithmetic.
     pub(super) carry: Variable,
     turns: Variable,
+    /// The region in which the thread went on last.
+    pub(super) origin: Variable,
     /// Where a thread goes when it is done, and when it leaves because of a fault.
     pub(super) done: Block,
     left: Block,
@@ -117,6 +165,13 @@ pub(super) struct Lowering<'a, 'u, 't> {
     /// Reads what other threads write without a barrier: atomics and volatile loads.
     pub(super) reads_others: bool,
     pub(super) register_words: u64,
+    /// Reads a variable that lies in its frame on the stack.
+    pub(super) reads_frame: bool,
+    /// How the kernel is cut, in the second pass; in the first, what the cuts will follow from.
+    pub(super) regions: Option<Box<Regions>>,
+    pub(super) log: Log,
+    pub(super) requests: Vec<Request>,
+    pub(super) inputs: Option<Inputs>,
 }
 
 impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
@@ -131,6 +186,7 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         let linear_index = variable(types::I32);
         let carry = variable(types::I8);
         let turns = variable(types::I64);
+        let origin = variable(types::I32);
         let (done, left) = (builder.create_block(), builder.create_block());
         builder.set_cold_block(left);
         let next_shared = unit.shared_bytes;
@@ -145,6 +201,7 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
             linear_index,
             carry,
             turns,
+            origin,
             done,
             left,
             is_kernel,
@@ -158,6 +215,11 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
             loops: false,
             reads_others: false,
             register_words: 0,
+            reads_frame: false,
+            regions: None,
+            log: Log::default(),
+            requests: Vec::new(),
+            inputs: None,
         }
     }
 
@@ -175,11 +237,15 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         }
     }
 
-    fn enter(&mut self, function: &Function<'t>) -> Result<(), CompileError> {
+    fn enter(&mut self, function: &Function<'t>, plan: Option<Plan>) {
         let zero = self.builder.ins().iconst(types::I8, 0);
         self.builder.def_var(self.carry, zero);
-        let turns = self.builder.ins().iconst(types::I64, TURNS_BETWEEN_POLLS);
-        self.builder.def_var(self.turns, turns);
+        self.restart_turns();
+        if let Some(plan) = plan {
+            self.kernel_params(function);
+            self.begin_region_loop(plan);
+            return;
+        }
         let stack = self.builder.ins().get_stack_pointer(types::I64);
         if self.is_kernel {
             self.kernel_params(function);
@@ -190,7 +256,6 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
             self.function_params(function);
             self.check_stack(stack);
         }
-        Ok(())
     }
 
     fn kernel_params(&mut self, function: &Function<'t>) {
@@ -240,6 +305,7 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         if !self.ended {
             self.builder.ins().jump(self.done, &[]);
         }
+        self.end_regions();
         if !self.is_kernel {
             self.builder.switch_to_block(self.done);
             let done = self.builder.ins().iconst(types::I32, i64::from(DONE));
@@ -251,16 +317,27 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         self.builder.seal_all_blocks();
     }
 
-    fn finish(self, id: FuncId) -> Outcome {
+    fn finish(self) -> (Outcome, Option<Findings>) {
         self.builder.finalize(self.unit.module.target_config());
-        Outcome {
-            id,
+        let spins = self.loops && self.reads_others;
+        let outcome = Outcome {
+            id: FuncId::from_u32(0),
             shared_bytes: self.next_shared,
             local_bytes: self.local_bytes,
-            waits: self.waits || (self.loops && self.reads_others),
+            waits: self.waits || spins,
             calls: self.calls,
             register_words: self.register_words,
-        }
+            regions: None,
+        };
+        let cut = self.is_kernel && outcome.waits && !self.calls && !self.reads_frame;
+        let findings = self.inputs.filter(|_| cut).map(|inputs| Findings {
+            log: self.log,
+            requests: self.requests,
+            inputs,
+            end: self.done,
+            spins,
+        });
+        (outcome, findings)
     }
 
     /// Says that the current block has its last instruction.
@@ -293,7 +370,8 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
 
     /// Loads a field of the thread's frame.
     pub(super) fn thread_field(&mut self, ty: Clif, offset: usize) -> Value {
-        self.builder.ins().load(ty, constant_flags(), self.thread_frame, field(offset))
+        let frame = self.thread_frame();
+        self.builder.ins().load(ty, constant_flags(), frame, field(offset))
     }
 
     /// Calls a helper that has a result.
@@ -334,11 +412,16 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         self.builder.set_cold_block(ask);
         self.builder.ins().brif(fewer, go_on, &[], ask, &[]);
         self.builder.switch_to_block(ask);
-        let status = self.call(Helper::Poll, &[self.block_frame, self.thread_frame]);
-        let again = self.builder.ins().iconst(types::I64, TURNS_BETWEEN_POLLS);
-        self.builder.def_var(self.turns, again);
-        self.builder.ins().brif(status, self.left, &[], go_on, &[]);
+        self.take_turn();
+        self.restart_turns();
+        self.builder.ins().jump(go_on, &[]);
         self.builder.switch_to_block(go_on);
+    }
+
+    /// The next look at the stop flag is a while away.
+    pub(super) fn restart_turns(&mut self) {
+        let turns = self.builder.ins().iconst(types::I64, TURNS_BETWEEN_POLLS);
+        self.builder.def_var(self.turns, turns);
     }
 
     pub(super) fn constant(&mut self, ty: Clif, value: u64) -> Value {

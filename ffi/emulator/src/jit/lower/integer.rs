@@ -82,7 +82,7 @@ impl<'t> Lowering<'_, '_, 't> {
         mut modifiers: Modifiers<'_, 't>,
     ) -> Lowered<()> {
         let keep = modifiers.accept("cc");
-        let carry = self.builder.use_var(self.carry);
+        let carry = self.use_register(self.carry);
         self.add_carrying(inst, modifiers, carry, keep)
     }
 
@@ -103,7 +103,7 @@ impl<'t> Lowering<'_, '_, 't> {
             self.sum_with_carry(a, b, carry)
         };
         if keep {
-            self.builder.def_var(self.carry, carry);
+            self.define_register(self.carry, carry);
         }
         self.write(target, ty, value)
     }
@@ -214,7 +214,7 @@ impl<'t> Lowering<'_, '_, 't> {
     ) -> Lowered<()> {
         let half = modifiers.require(&[("lo", Half::Low), ("hi", Half::High)])?;
         let keep = modifiers.accept("cc");
-        let carry = self.builder.use_var(self.carry);
+        let carry = self.use_register(self.carry);
         self.multiply_add_carrying(inst, modifiers, half, carry, keep)
     }
 
@@ -236,7 +236,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let product = self.product(a, b, ty, half)?;
         let (value, carry) = self.sum_with_carry(product, c, carry);
         if keep {
-            self.builder.def_var(self.carry, carry);
+            self.define_register(self.carry, carry);
         }
         self.write(target, ty, value)
     }

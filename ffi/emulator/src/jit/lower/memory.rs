@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 
 use super::Lowered;
-use super::function::{Lowering, clif, memory_flags};
+use super::function::{Lowering, clif, constant_flags, memory_flags};
 use super::modifiers::Modifiers;
 use super::movement::bits_of;
 use super::operands::exactly;
@@ -44,6 +44,8 @@ struct Access {
     space: Space,
     lanes: u32,
     ty: Type,
+    /// Nothing writes there while the kernel runs.
+    fixed: bool,
 }
 
 impl<'t> Lowering<'_, '_, 't> {
@@ -53,10 +55,12 @@ impl<'t> Lowering<'_, '_, 't> {
         inst: &Instruction<'t>,
         mut modifiers: Modifiers<'_, 't>,
     ) -> Lowered<()> {
-        let access = access(inst.opcode, &mut modifiers)?;
+        let mut access = access(inst.opcode, &mut modifiers)?;
         modifiers.finish()?;
         let [target, address] = exactly(inst)?;
+        access.fixed = access.space == Space::Param && self.is_kernel_param(address);
         self.reads_others |= access.strength == Strength::Strong;
+        self.reads_frame |= self.lies_in_frame(address);
         let pointer = self.access(access.space, address, access.ty.bytes() * access.lanes)?;
         let targets = lanes(target, access.lanes)?;
         for (at, target) in (0u32..).zip(targets) {
@@ -70,7 +74,8 @@ impl<'t> Lowering<'_, '_, 't> {
         let offset = access.ty.bytes() * at;
         if access.strength == Strength::Weak {
             let offset = i32::try_from(offset).unwrap_or(0);
-            return self.builder.ins().load(clif(access.ty), memory_flags(), pointer, offset);
+            let flags = if access.fixed { constant_flags() } else { memory_flags() };
+            return self.builder.ins().load(clif(access.ty), flags, pointer, offset);
         }
         let pointer = self.builder.ins().iadd_imm_s(pointer, i64::from(offset));
         let bits = clif(bits_of(access.ty));
@@ -90,6 +95,9 @@ impl<'t> Lowering<'_, '_, 't> {
             return Err("constant memory is not written".into());
         }
         let [address, source] = exactly(inst)?;
+        if access.space == Space::Param && self.is_kernel_param(address) {
+            return Err("parameters of a kernel are not written".into());
+        }
         let sources = lanes(source, access.lanes)?;
         let values = sources
             .into_iter()
@@ -188,7 +196,7 @@ fn access(opcode: &str, modifiers: &mut Modifiers<'_, '_>) -> Lowered<Access> {
     if ty.bytes() * lanes > 16 {
         return Err("an access is at most 16 bytes".into());
     }
-    Ok(Access { strength, space, lanes, ty })
+    Ok(Access { strength, space, lanes, ty, fixed: false })
 }
 
 /// What the text says about caches changes nothing that a program can see.

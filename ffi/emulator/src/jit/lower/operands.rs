@@ -63,7 +63,7 @@ impl<'t> Lowering<'_, '_, 't> {
                     if !agree(register.ty, ty) {
                         return Err(format!("register {name} has not the type that is wanted"));
                     }
-                    let value = self.builder.use_var(register.variable);
+                    let value = self.use_register(register.variable);
                     return Ok(self.same_bits(value, ty));
                 }
                 self.special(name, "", ty)
@@ -85,7 +85,7 @@ impl<'t> Lowering<'_, '_, 't> {
             && !matches!(register.ty, Type::F32 | Type::F64)
             && !matches!(ty, Type::F32 | Type::Pred)
         {
-            let value = self.builder.use_var(register.variable);
+            let value = self.use_register(register.variable);
             let bits = match ty.bytes() {
                 1 => Type::B8,
                 2 => Type::B16,
@@ -146,7 +146,7 @@ impl<'t> Lowering<'_, '_, 't> {
                     return Err(format!("register {name} has not the type of the result"));
                 }
                 let value = self.same_bits(value, register.ty);
-                self.builder.def_var(register.variable, value);
+                self.define_register(register.variable, value);
                 Ok(())
             }
             _ => Err("expected a register to write to".into()),
@@ -171,7 +171,7 @@ impl<'t> Lowering<'_, '_, 't> {
             } else {
                 self.builder.ins().uextend(clif(register.ty), value)
             };
-            self.builder.def_var(register.variable, wide);
+            self.define_register(register.variable, wide);
             return Ok(());
         }
         self.write(target, ty, value)
@@ -236,6 +236,9 @@ impl<'t> Lowering<'_, '_, 't> {
             "z" => 2,
             _ => return Err(format!("%tid.{component} is not supported")),
         };
+        if self.regions.is_some() {
+            return Ok(self.position(at));
+        }
         if self.is_kernel {
             return Ok(self.builder.use_var(self.thread_index[at]));
         }

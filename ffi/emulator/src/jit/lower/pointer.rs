@@ -71,9 +71,9 @@ impl<'t> Lowering<'_, '_, 't> {
             return Ok(Address { named, value });
         };
         let value = match register.ty {
-            Type::B64 | Type::U64 | Type::S64 => self.builder.use_var(register.variable),
+            Type::B64 | Type::U64 | Type::S64 => self.use_register(register.variable),
             Type::B32 | Type::U32 | Type::S32 => {
-                let value = self.builder.use_var(register.variable);
+                let value = self.use_register(register.variable);
                 self.builder.ins().uextend(types::I64, value)
             }
             _ => return Err(format!("register {name} cannot hold an address")),
@@ -158,6 +158,18 @@ impl<'t> Lowering<'_, '_, 't> {
         })
     }
 
+    /// Whether an operand names a variable that lies in the function's frame on the stack.
+    pub(super) fn lies_in_frame(&self, operand: &Operand<'t>) -> bool {
+        let Operand::Address { base: Some(name), .. } = operand else { return false };
+        matches!(self.place(name), Some(NamedPlace { place: Place::CallParam { .. }, .. }))
+    }
+
+    /// Whether an operand names a parameter of the kernel, which nothing writes while it runs.
+    pub(super) fn is_kernel_param(&self, operand: &Operand<'t>) -> bool {
+        let Operand::Address { base: Some(name), .. } = operand else { return false };
+        matches!(self.place(name), Some(NamedPlace { place: Place::KernelParam { .. }, .. }))
+    }
+
     /// `address`, turned so that misaligned bits become the highest: one comparison then refuses what
     /// is misaligned and what is past `end`.
     fn below(&mut self, address: Value, bytes: u32, end: Value) -> Value {
@@ -228,7 +240,8 @@ impl<'t> Lowering<'_, '_, 't> {
         self.builder.ins().jump(go_on, &[BlockArg::Value(address)]);
         self.builder.switch_to_block(other);
         let size = self.constant(types::I32, u64::from(bytes));
-        let arguments = [self.block_frame, self.thread_frame, address, size];
+        let thread = self.thread_frame();
+        let arguments = [self.block_frame, thread, address, size];
         let found = self.call(Helper::GenericAccess, &arguments);
         let missing = self.builder.ins().icmp_imm_s(IntCC::Equal, found, 0);
         self.leave_unless_done(missing);

@@ -7,6 +7,7 @@ use super::Lowered;
 use super::function::{Lowering, clif};
 use super::modifiers::Modifiers;
 use super::operands::exactly;
+use super::plan::Request;
 use crate::jit::barrier::BARRIERS;
 use crate::jit::helpers::Helper;
 use crate::jit::wait::{BarrierOp, WarpOp};
@@ -114,8 +115,7 @@ impl<'t> Lowering<'_, '_, 't> {
             Some(count) => self.read(count, Type::U32)?,
             None => self.constant(types::I32, 0),
         };
-        let op = self.constant(types::I32, op as u64);
-        Ok(self.call(Helper::Barrier, &[self.thread_frame, op, id, count, predicate]))
+        Ok(self.wait(Request::Barrier { op, id, expected: count, predicate }))
     }
 
     fn trap_unless_below(&mut self, value: Value, limit: u64) {
@@ -142,8 +142,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let members = self.read(members, Type::B32)?;
         let zero = self.constant(types::I32, 0);
         let (select, clamp) = shuffle.unwrap_or((zero, zero));
-        let op = self.constant(types::I32, op as u64);
-        Ok(self.call(Helper::Warp, &[self.thread_frame, op, members, value, select, clamp]))
+        Ok(self.wait(Request::Warp { op, members, value, select, clamp }))
     }
 
     /// Writes the lower 32 bits of an answer, and bit 32 where a predicate is wanted too.
@@ -276,9 +275,7 @@ impl<'t> Lowering<'_, '_, 't> {
         modifiers.finish()?;
         let [target] = exactly(inst)?;
         self.waits = true;
-        let site = self.constant(types::I32, u64::from(self.unit.active_sites));
-        self.unit.active_sites += 1;
-        let mask = self.call(Helper::Active, &[self.thread_frame, site]);
+        let mask = self.wait(Request::Active);
         self.write(target, Type::B32, mask)
     }
 }

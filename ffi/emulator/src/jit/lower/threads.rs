@@ -3,12 +3,37 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{Block, InstBuilder, Value, types};
 
 use super::function::Lowering;
+use super::plan::Plan;
+use super::rebuild::Inputs;
 use crate::jit::frame::{BlockFrame, DONE};
 
 impl Lowering<'_, '_, '_> {
+    /// The loop over `first..end` of a kernel that is cut into regions. Where a thread is stands in a
+    /// table, so that nothing of it lives from one thread to the next.
+    pub(super) fn begin_region_loop(&mut self, plan: Plan) {
+        let entry = self.builder.current_block().expect("the entry block is current");
+        let (first, end) = {
+            let params = self.builder.block_params(entry);
+            (params[2], params[3])
+        };
+        self.begin_regions(plan, first, end);
+    }
+
+    /// Goes on in `body` while there are threads.
+    fn loop_head(&mut self, head: Block, body: Block, end: Value) {
+        let finish = self.builder.create_block();
+        self.builder.switch_to_block(head);
+        let at = self.builder.use_var(self.linear_index);
+        let more = self.builder.ins().icmp(IntCC::UnsignedLessThan, at, end);
+        self.builder.ins().brif(more, body, &[], finish, &[]);
+        self.builder.switch_to_block(finish);
+        let done = self.builder.ins().iconst(types::I32, i64::from(DONE));
+        self.builder.ins().return_(&[done]);
+    }
+
     /// The loop over `first..end`; the current block becomes its body.
     pub(super) fn begin_thread_loop(&mut self) {
         let entry = self.builder.current_block().expect("the entry block is current");
@@ -16,12 +41,7 @@ impl Lowering<'_, '_, '_> {
             let params = self.builder.block_params(entry);
             (params[2], params[3])
         };
-        let (head, body, finish, next) = (
-            self.builder.create_block(),
-            self.builder.create_block(),
-            self.builder.create_block(),
-            self.done,
-        );
+        let (head, body) = (self.builder.create_block(), self.builder.create_block());
         let width = self.block_field(types::I32, offset_of!(BlockFrame, threads));
         let height = self.block_field(types::I32, offset_of!(BlockFrame, threads) + 4);
         let (x, rows) = self.divide(first, width);
@@ -32,19 +52,17 @@ impl Lowering<'_, '_, '_> {
         self.builder.def_var(self.linear_index, first);
         self.builder.ins().jump(head, &[]);
 
-        self.builder.switch_to_block(head);
-        let at = self.builder.use_var(self.linear_index);
-        let more = self.builder.ins().icmp(IntCC::UnsignedLessThan, at, end);
-        self.builder.ins().brif(more, body, &[], finish, &[]);
+        self.loop_head(head, body, end);
 
-        self.builder.switch_to_block(finish);
-        let done = self.builder.ins().iconst(types::I32, i64::from(DONE));
-        self.builder.ins().return_(&[done]);
-
-        self.builder.switch_to_block(next);
+        self.builder.switch_to_block(self.done);
         self.advance_thread(width, height);
         self.builder.ins().jump(head, &[]);
         self.builder.switch_to_block(body);
+        self.inputs = Some(Inputs {
+            block_frame: self.block_frame,
+            linear_index: self.builder.use_var(self.linear_index),
+            thread_index: self.thread_index.map(|variable| self.builder.use_var(variable)),
+        });
     }
 
     /// Remainder and quotient; no block has a side of zero threads.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::block::{Block, Fault, GRANULE_BYTES, MemoryView, Turn};
 use crate::jit::region::Region;
-use crate::jit::{Claim, Program, Scratch, compile};
+use crate::jit::{Claim, Form, Program, Scratch, compile_in_form};
 
 /// What the tests' device claims to be.
 pub(super) const CLAIM: Claim = Claim { ptx: (8, 8), compute: (9, 0) };
@@ -61,7 +61,20 @@ pub(super) fn line(blocks: u32, threads: u32) -> Shape {
 impl Device {
     /// Loads a module, with its variables in place.
     pub(super) fn load(text: &str) -> Self {
-        let program = compile(text, &CLAIM).unwrap_or_else(|error| panic!("{error}"));
+        Self::load_in_form(text, Form::Regions)
+    }
+
+    /// Two devices, on which threads wait in different ways. Whatever holds for one holds for the other.
+    pub(super) fn in_both_forms(text: &str) -> impl Iterator<Item = Self> {
+        [Form::Regions, Form::Stacks].into_iter().map(|form| {
+            println!("threads wait in the form {form:?}");
+            Self::load_in_form(text, form)
+        })
+    }
+
+    /// As `load`, with this way to wait for kernels that can be compiled either way.
+    pub(super) fn load_in_form(text: &str, form: Form) -> Self {
+        let program = compile_in_form(text, &CLAIM, form).unwrap_or_else(|error| panic!("{error}"));
         let mut window = Region::new();
         let base = window.at_least(WINDOW_BYTES) as u64;
         let mut device = Self {

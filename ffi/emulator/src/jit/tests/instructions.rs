@@ -496,11 +496,11 @@ fn halves_are_computed_one_or_two_at_a_time() {
 
 #[test]
 fn text_may_branch_by_index_and_skip_by_guard() {
-    let body = "brx.idx %a, LIST;\nLIST: .branchtargets L0, L1, L2;\n\
+    let body = "brx.idx %a, LIST;\nLIST: .branchtargets L0, L1, L2, L1;\n\
                 L0: mov.u32 %r, 10; bra.uni END;\nL1: mov.u32 %r, 11; bra.uni END;\nL2: mov.u32 %r, 12;\nEND:\n\
                 setp.ge.u32 %q, %r, 12; @%q add.u32 %r, %r, 100; @!%q sub.u32 %r, %r, 1;";
-    let rows: Vec<Vec<u64>> = (0..3).map(|index| vec![index]).collect();
+    let rows: Vec<Vec<u64>> = (0..4).map(|index| vec![index]).collect();
     let found: Vec<u64> =
         run(body, &["b32"], "b32", &rows).into_iter().map(|found| found & 0xffff_ffff).collect();
-    assert_eq!(found, [9, 10, 112]);
+    assert_eq!(found, [9, 10, 112, 10]);
 }

@@ -30,19 +30,20 @@ fn vectors_are_moved_whole() {
 
 #[test]
 fn threads_have_memory_of_their_own() {
-    let mut device = Device::load(MEMORY);
-    let out = device.allocate(400);
-    let n = 23;
-    let params = Params::new().u64(out).i32(n);
-    device.launch("local_array", line(1, 100), &params).expect("the kernel runs");
-    for (thread, found) in (0..).zip(device.download::<i32>(out, 100)) {
-        let mut t: Vec<i32> = (0..64).map(|i| i * n).collect();
-        for i in 0..n {
-            let from = t[((i * 3) & 63) as usize];
-            let to = &mut t[((i * 7 + thread) & 63) as usize];
-            *to = to.wrapping_add(from);
+    for mut device in Device::in_both_forms(MEMORY) {
+        let out = device.allocate(400);
+        let n = 23;
+        let params = Params::new().u64(out).i32(n);
+        device.launch("local_array", line(1, 100), &params).expect("the kernel runs");
+        for (thread, found) in (0..).zip(device.download::<i32>(out, 100)) {
+            let mut t: Vec<i32> = (0..64).map(|i| i * n).collect();
+            for i in 0..n {
+                let from = t[((i * 3) & 63) as usize];
+                let to = &mut t[((i * 7 + thread) & 63) as usize];
+                *to = to.wrapping_add(from);
+            }
+            assert_eq!(found, t[(n & 63) as usize], "thread {thread}");
         }
-        assert_eq!(found, t[(n & 63) as usize], "thread {thread}");
     }
 }
 
@@ -81,39 +82,41 @@ fn variables_have_their_initial_values_and_addresses() {
 
 #[test]
 fn generic_addresses_reach_every_memory() {
-    let mut device = Device::load(MEMORY);
-    let out = device.allocate(1024);
-    for (k, expected, elsewhere) in [
-        (5, [8 + 1, 8 + 2, 8 + 3, 8 + 5], 0),
-        (-9, [-9 + 4, -9 + 5, -9 + 6, -9 - 6], 0),
-        (0, [1, 2, 3, 0], 3),
-    ] {
-        let params = Params::new().u64(out).i32(k);
-        device.launch("generic", line(1, 32), &params).expect("the kernel runs");
-        let found = device.download::<i32>(out, 68);
-        if k == -9 {
-            // Each of the first four threads changes its own array.
-            assert_eq!(found[0], -9 + 4);
-        } else {
-            assert_eq!(found[..4], expected, "{k}");
+    for mut device in Device::in_both_forms(MEMORY) {
+        let out = device.allocate(1024);
+        for (k, expected, elsewhere) in [
+            (5, [8 + 1, 8 + 2, 8 + 3, 8 + 5], 0),
+            (-9, [-9 + 4, -9 + 5, -9 + 6, -9 - 6], 0),
+            (0, [1, 2, 3, 0], 3),
+        ] {
+            let params = Params::new().u64(out).i32(k);
+            device.launch("generic", line(1, 32), &params).expect("the kernel runs");
+            let found = device.download::<i32>(out, 68);
+            if k == -9 {
+                // Each of the first four threads changes its own array.
+                assert_eq!(found[0], -9 + 4);
+            } else {
+                assert_eq!(found[..4], expected, "{k}");
+            }
+            assert_eq!(found[64], elsewhere, "{k}");
         }
-        assert_eq!(found[64], elsewhere, "{k}");
     }
 }
 
 #[test]
 fn indices_are_checked_on_the_device() {
-    let mut device = Device::load(MEMORY);
-    let rows = device.upload(&(0..50).map(|at| at as f32).collect::<Vec<f32>>());
-    let index = device.upload(&[3i64, -1, 5, 1 << 40]);
-    let (out, flag) = (device.allocate(160), device.allocate(4));
-    let params = Params::new().u64(rows).u64(index).u64(out).u64(5).u64(10).u64(flag);
-    device.launch("gather", line(4, 4), &params).expect("the kernel runs");
-    let found = device.download::<f32>(out, 40);
-    assert_eq!(found[..10], (30..40).map(|at| at as f32).collect::<Vec<f32>>());
-    assert_eq!(found[10..20], (40..50).map(|at| at as f32).collect::<Vec<f32>>());
-    assert_eq!(found[20..], [0.0; 20]);
-    assert_eq!(device.download::<u32>(flag, 1), [1]);
+    for mut device in Device::in_both_forms(MEMORY) {
+        let rows = device.upload(&(0..50).map(|at| at as f32).collect::<Vec<f32>>());
+        let index = device.upload(&[3i64, -1, 5, 1 << 40]);
+        let (out, flag) = (device.allocate(160), device.allocate(4));
+        let params = Params::new().u64(rows).u64(index).u64(out).u64(5).u64(10).u64(flag);
+        device.launch("gather", line(4, 4), &params).expect("the kernel runs");
+        let found = device.download::<f32>(out, 40);
+        assert_eq!(found[..10], (30..40).map(|at| at as f32).collect::<Vec<f32>>());
+        assert_eq!(found[10..20], (40..50).map(|at| at as f32).collect::<Vec<f32>>());
+        assert_eq!(found[20..], [0.0; 20]);
+        assert_eq!(device.download::<u32>(flag, 1), [1]);
+    }
 }
 
 #[test]
@@ -162,27 +165,29 @@ fn stores_that_are_not_allowed_are_faults_and_change_nothing() {
 
 #[test]
 fn shared_memory_has_an_end() {
-    let mut device = Device::load(MEMORY);
-    assert_eq!(device.program.kernels["store_shared"].static_shared_bytes, 64);
-    for (index, result) in [
-        (15, Ok(())),
-        (16, Err(Fault::IllegalAddress { address: 64, bytes: 4 })),
-        (-1, Err(Fault::IllegalAddress { address: (-4i64).cast_unsigned(), bytes: 4 })),
-        (i32::MAX, Err(Fault::IllegalAddress { address: 0x1_ffff_fffc, bytes: 4 })),
-    ] {
-        let found = device.launch("store_shared", line(1, 1), &Params::new().i32(index));
-        assert_eq!(found, result, "{index}");
+    for mut device in Device::in_both_forms(MEMORY) {
+        assert_eq!(device.program.kernels["store_shared"].static_shared_bytes, 64);
+        for (index, result) in [
+            (15, Ok(())),
+            (16, Err(Fault::IllegalAddress { address: 64, bytes: 4 })),
+            (-1, Err(Fault::IllegalAddress { address: (-4i64).cast_unsigned(), bytes: 4 })),
+            (i32::MAX, Err(Fault::IllegalAddress { address: 0x1_ffff_fffc, bytes: 4 })),
+        ] {
+            let found = device.launch("store_shared", line(1, 1), &Params::new().i32(index));
+            assert_eq!(found, result, "{index}");
+        }
     }
 }
 
 #[test]
 fn an_endless_kernel_stops_when_it_is_told_to() {
-    let mut device = Device::load(MEMORY);
-    let flag = device.allocate(4);
-    device.stop.set();
-    let params = Params::new().u64(flag);
-    assert_eq!(device.launch("endless", line(1, 1), &params), Err(Fault::Stopped));
-    assert_eq!(device.launch("endless", line(1, 256), &params), Err(Fault::Stopped));
+    for mut device in Device::in_both_forms(MEMORY) {
+        let flag = device.allocate(4);
+        device.stop.set();
+        let params = Params::new().u64(flag);
+        assert_eq!(device.launch("endless", line(1, 1), &params), Err(Fault::Stopped));
+        assert_eq!(device.launch("endless", line(1, 256), &params), Err(Fault::Stopped));
+    }
 }
 
 #[test]
@@ -191,30 +196,33 @@ fn threads_that_wait_for_nobody_hang_until_they_are_stopped() {
     let text = ".version 7.0\n.target sm_70\n.address_size 64\n.visible .entry k() {\n\
                 .reg .pred %p; .reg .b32 %t; mov.u32 %t, %tid.x; setp.eq.u32 %p, %t, 0;\n\
                 @%p bra ALONE; bar.warp.sync 0xffffffff; ret;\nALONE: bar.sync 0; ret; }";
-    let mut device = Device::load(text);
-    device.stop.set();
-    assert_eq!(device.launch("k", line(1, 32), &Params::new()), Err(Fault::Stopped));
+    for mut device in Device::in_both_forms(text) {
+        device.stop.set();
+        assert_eq!(device.launch("k", line(1, 32), &Params::new()), Err(Fault::Stopped));
+    }
 }
 
 #[test]
 fn a_trap_ends_the_kernel() {
-    let mut device = Device::load(MEMORY);
-    let out = device.allocate(256);
-    let params = Params::new().u64(out);
-    assert_eq!(device.launch("trap_at", line(1, 64), &params.clone().i32(99)), Ok(()));
-    assert_eq!(device.launch("trap_at", line(1, 64), &params.i32(3)), Err(Fault::Trap));
+    for mut device in Device::in_both_forms(MEMORY) {
+        let out = device.allocate(256);
+        let params = Params::new().u64(out);
+        assert_eq!(device.launch("trap_at", line(1, 64), &params.clone().i32(99)), Ok(()));
+        assert_eq!(device.launch("trap_at", line(1, 64), &params.i32(3)), Err(Fault::Trap));
+    }
 }
 
 #[test]
 fn special_registers_tell_where_a_thread_is() {
-    let mut device = Device::load(MEMORY);
-    let (out, times) = (device.allocate(6 * 40 * 16), device.allocate(6 * 40 * 8));
-    let params = Params::new().u64(out).u64(times);
-    device.launch("special", line(6, 40), &params).expect("the kernel runs");
-    for (at, found) in (0..).zip(device.download::<u32>(out, 960).chunks(4)) {
-        let (block, thread) = (at / 40, at % 40);
-        assert_eq!(found, [block % 4, 4, thread % 32, thread / 32]);
+    for mut device in Device::in_both_forms(MEMORY) {
+        let (out, times) = (device.allocate(6 * 40 * 16), device.allocate(6 * 40 * 8));
+        let params = Params::new().u64(out).u64(times);
+        device.launch("special", line(6, 40), &params).expect("the kernel runs");
+        for (at, found) in (0..).zip(device.download::<u32>(out, 960).chunks(4)) {
+            let (block, thread) = (at / 40, at % 40);
+            assert_eq!(found, [block % 4, 4, thread % 32, thread / 32]);
+        }
+        let times = device.download::<u64>(times, 240);
+        assert!(times.is_sorted() && times[0] > 0);
     }
-    let times = device.download::<u64>(times, 240);
-    assert!(times.is_sorted() && times[0] > 0);
 }

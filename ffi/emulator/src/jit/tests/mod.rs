@@ -3,6 +3,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of these tests are small")]
 
 mod device;
+mod divergence;
 mod instructions;
 mod kernels;
 mod memory;
