@@ -47,7 +47,9 @@ impl Outcomes {
                 "start" => outcomes.begun = Some(name.to_owned()),
                 "ok" => outcomes.enter(name, Outcome::Passed),
                 "skip" => outcomes.enter(name, Outcome::Skipped(why)),
-                _ => outcomes.enter(name, Outcome::Failed(why)),
+                "fail" => outcomes.enter(name, Outcome::Failed(why)),
+                // A line that was cut off when its process ended.
+                _ => {}
             }
         }
         outcomes
