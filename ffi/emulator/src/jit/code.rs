@@ -1,22 +1,30 @@
 //! Machine code in memory, and the table of variable addresses that it reads.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicU64;
 
 use cranelift_jit::JITModule;
+
+use super::functions::FunctionTable;
 
 /// The code of one PTX module. Freed with the last kernel that points into it.
 pub(super) struct Code {
     /// Addresses of the module's variables; zero, which is never allowed, until they are linked.
     pub(super) symbols: Vec<AtomicU64>,
+    /// Pointers to functions lead through this table, whose address stands in the code.
+    _functions: Arc<FunctionTable>,
     /// Owns the memory; `None` only while it is dropped.
     module: Mutex<Option<JITModule>>,
 }
 
 impl Code {
-    pub(super) fn new(module: JITModule, variables: usize) -> Self {
+    pub(super) fn new(
+        module: JITModule,
+        variables: usize,
+        functions: Arc<FunctionTable>,
+    ) -> Self {
         let symbols = (0..variables).map(|_| AtomicU64::new(0)).collect();
-        Self { symbols, module: Mutex::new(Some(module)) }
+        Self { symbols, _functions: functions, module: Mutex::new(Some(module)) }
     }
 }
 

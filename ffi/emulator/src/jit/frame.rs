@@ -8,14 +8,18 @@ use std::sync::atomic::AtomicU64;
 use corosensei::Yielder;
 
 use super::wait::Wait;
-use crate::block::{Fault, MemoryView, Turn};
+use crate::block::{Fault, Heap, MemoryView, Turn};
 
 /// Generic addresses of shared memory start here. No address of the host or of the device can lie
 /// here, because user space ends below 2^56 on every machine that we run on.
 pub(super) const SHARED_WINDOW: u64 = 1 << 56;
 /// Generic addresses of a thread's local memory start here.
 pub(super) const LOCAL_WINDOW: u64 = 2 << 56;
-/// How long each of the two windows is.
+/// Generic addresses of a kernel's parameters start here.
+pub(super) const PARAM_WINDOW: u64 = 3 << 56;
+/// Addresses of functions start here. Nothing can be loaded from them.
+pub(super) const FUNCTION_WINDOW: u64 = 4 << 56;
+/// How long each of the windows of memory is.
 pub(super) const WINDOW_BYTES: u64 = 1 << 32;
 
 /// What all threads of a block see.
@@ -33,6 +37,7 @@ pub(super) struct BlockFrame {
     pub(super) shared_bytes: u64,
     /// The kernel's parameters.
     pub(super) params: *const u8,
+    pub(super) param_bytes: u64,
     /// Addresses of the module's variables, by their index.
     pub(super) symbols: *const AtomicU64,
     /// The block's turn on its SM, a `&dyn Turn` whose lifetime no record can name; only helpers and
@@ -50,6 +55,8 @@ pub(super) struct BlockFrame {
     pub(super) dynamic_shared_bytes: u32,
     /// Where the launch's part of shared memory begins.
     pub(super) dynamic_shared_offset: u64,
+    /// Where the block's own reference to its heap is; for helpers alone.
+    pub(super) heap: *const &'static dyn Heap,
     /// The first fault; only helpers and the executor look at it.
     pub(super) fault: Cell<Option<Fault>>,
 }
@@ -62,6 +69,12 @@ impl BlockFrame {
             self.fault.set(Some(fault));
         }
         LEFT
+    }
+
+    /// Where kernels allocate memory.
+    pub(super) fn heap(&self) -> &dyn Heap {
+        // SAFETY: `run_block` points it at the block's reference, which outlives the run.
+        unsafe { *self.heap }
     }
 
     /// Why compiled code left.

@@ -108,6 +108,7 @@ impl Kernel {
             shared,
             shared_bytes,
             params: block.params.as_ptr(),
+            param_bytes: u64::from(self.param_bytes),
             symbols: self.code.symbols.as_ptr(),
             turn: (&raw const block.turn).cast(),
             grid: block.grid,
@@ -117,6 +118,7 @@ impl Kernel {
             sm_count: block.sm_count,
             dynamic_shared_bytes: block.dynamic_shared_bytes,
             dynamic_shared_offset: self.dynamic_shared_offset,
+            heap: (&raw const block.heap).cast(),
             fault: Cell::new(None),
         }
     }
@@ -143,6 +145,7 @@ pub(super) fn measure_frame(entry: EntryFn, code: &Code) -> usize {
         shared: std::ptr::null_mut(),
         shared_bytes: 0,
         params: std::ptr::null(),
+        param_bytes: 0,
         // Loads from the table may stand before the loop over threads, so it must be there.
         symbols: code.symbols.as_ptr(),
         turn: std::ptr::null(),
@@ -153,6 +156,7 @@ pub(super) fn measure_frame(entry: EntryFn, code: &Code) -> usize {
         sm_count: 1,
         dynamic_shared_bytes: 0,
         dynamic_shared_offset: 0,
+        heap: std::ptr::null(),
         fault: Cell::new(None),
     };
     let thread = ThreadFrame::new();

@@ -12,6 +12,7 @@ mod code;
 mod error;
 mod executor;
 mod frame;
+mod functions;
 mod helpers;
 mod kernel;
 mod lower;

@@ -64,7 +64,7 @@ pub(crate) fn compile(text: &str, claim: &Claim) -> Result<Program, CompileError
     check_claim(&ptx::header(text)?, claim)?;
     let module = ptx::parse(text)?;
     let mut unit = Unit::new(native_module()?, &module)?;
-    let variables = variables(&module)?;
+    let variables = variables(&module, |name| unit.function_address(name))?;
     let mut outcomes = Vec::new();
     for function in &module.functions {
         if function.body.is_some() {
@@ -87,7 +87,8 @@ pub(crate) fn compile(text: &str, claim: &Claim) -> Result<Program, CompileError
             unsafe { std::mem::transmute::<*const u8, EntryFn>(code) }
         })
         .collect();
-    let code = Arc::new(Code::new(unit.into_module(), variables.len()));
+    let functions = unit.placed_functions();
+    let code = Arc::new(Code::new(unit.into_module(), variables.len(), functions));
     let mut kernels = HashMap::new();
     for ((function, outcome), entry) in outcomes.iter().zip(entries) {
         let kernel = kernel(function, outcome, entry, shared_align, &code);

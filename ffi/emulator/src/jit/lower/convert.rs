@@ -147,14 +147,15 @@ impl<'t> Lowering<'_, '_, 't> {
                 let rounding = self.constant(types::I32, rounding as u64);
                 self.call(helper, &[wide, rounding])
             }
-            // Integers that do not fit a double are infinite as halves.
             _ => {
-                let double = if signed || from.bits() < 64 {
-                    self.builder.ins().fcvt_from_sint(types::F64, wide)
-                } else {
-                    self.builder.ins().fcvt_from_uint(types::F64, wide)
+                let helper = match (signed, to) {
+                    (true, Type::F16) => Helper::SignedToF16,
+                    (false, Type::F16) => Helper::UnsignedToF16,
+                    (true, _) => Helper::SignedToBf16,
+                    (false, _) => Helper::UnsignedToBf16,
                 };
-                let bits = self.call(Helper::F64ToF16, &[double]);
+                let rounding = self.constant(types::I32, rounding as u64);
+                let bits = self.call(helper, &[wide, rounding]);
                 self.builder.ins().ireduce(types::I16, bits)
             }
         };
@@ -209,7 +210,10 @@ impl<'t> Lowering<'_, '_, 't> {
                 self.call(Helper::NarrowF64, &[value, rounding])
             }
             (Type::F64, _) => {
-                let bits = self.call(Helper::F64ToF16, &[value]);
+                let helper =
+                    if to == Type::F16 { Helper::F64ToF16 } else { Helper::F64ToBf16 };
+                let rounding = self.constant(types::I32, rounding as u64);
+                let bits = self.call(helper, &[value, rounding]);
                 self.builder.ins().ireduce(types::I16, bits)
             }
             (_, Type::F64) => {
@@ -313,13 +317,6 @@ fn check_manner(manner: Manner, to: Type, from: Type) -> Lowered<()> {
     }
     if !loses && manner.rounding.is_some() {
         return refuse("nothing is rounded here");
-    }
-    let nearest = manner.rounding.is_none_or(|rounding| rounding == Rounding::Nearest);
-    if half(to) && from != Type::F32 && !nearest {
-        return refuse("this rounding is not supported for halves");
-    }
-    if to == Type::Bf16 && from != Type::F32 && from != Type::F16 && from != Type::Bf16 {
-        return refuse("conversions of this type to .bf16 are not supported");
     }
     Ok(())
 }

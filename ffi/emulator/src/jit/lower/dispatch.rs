@@ -50,6 +50,9 @@ impl<'t> Lowering<'_, '_, 't> {
             {
                 return Ok(());
             }
+            Some(Type::U16x2 | Type::S16x2) if self.packed_integers(inst, modifiers)? => {
+                return Ok(());
+            }
             _ => {}
         }
         match inst.opcode {
@@ -63,6 +66,8 @@ impl<'t> Lowering<'_, '_, 't> {
             "abs" | "neg" => self.integer_sign(inst, modifiers),
             "min" | "max" => self.integer_extreme(inst, modifiers),
             "dp4a" => self.dot_product(inst, modifiers),
+            "dp2a" => self.dot_product_of_pairs(inst, modifiers),
+            "vabsdiff2" | "vabsdiff4" => self.packed_difference(inst, modifiers),
             "sad" => self.absolute_difference(inst, modifiers),
             "and" | "or" | "xor" => self.logic(inst, modifiers),
             "not" => self.invert(inst, modifiers),
@@ -86,9 +91,8 @@ impl<'t> Lowering<'_, '_, 't> {
             "isspacep" => self.is_space(inst, modifiers),
             "ld" | "ldu" => self.load(inst, modifiers),
             "st" => self.store(inst, modifiers),
-            "prefetch" | "prefetchu" | "discard" | "applypriority" => {
-                Err("cache control is not supported".into())
-            }
+            "prefetch" | "prefetchu" => self.prefetch(inst, modifiers),
+            "discard" | "applypriority" => Err("cache control is not supported".into()),
             "atom" | "red" => self.atomic(inst, modifiers),
             "membar" | "fence" => self.fence(inst, modifiers),
             "bar" | "barrier" => self.barrier(inst, modifiers),

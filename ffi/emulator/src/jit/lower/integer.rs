@@ -408,6 +408,33 @@ impl<'t> Lowering<'_, '_, 't> {
         self.write(target, Type::B32, sum)
     }
 
+    /// `dp2a d, a, b, c`: c plus the products of the two halves of a and two bytes of b.
+    pub(super) fn dot_product_of_pairs(
+        &mut self,
+        inst: &Instruction<'t>,
+        mut modifiers: Modifiers<'_, 't>,
+    ) -> Lowered<()> {
+        let first = modifiers.require(&[("lo", 0), ("hi", 2)])?;
+        let a_type = modifiers.ty(&[Type::U32, Type::S32])?;
+        let b_type = modifiers.ty(&[Type::U32, Type::S32])?;
+        modifiers.finish()?;
+        let [target, a, b, c] = exactly(inst)?;
+        let (a, b) = (self.read(a, Type::B32)?, self.read(b, Type::B32)?);
+        let mut sum = self.read(c, Type::B32)?;
+        for at in 0..2 {
+            let top = self.builder.ins().ishl_imm_u(a, 16 - 16 * at);
+            let a = if a_type.is_signed() {
+                self.builder.ins().sshr_imm_u(top, 16)
+            } else {
+                self.builder.ins().ushr_imm_u(top, 16)
+            };
+            let b = self.byte(b, first + at, b_type.is_signed());
+            let product = self.builder.ins().imul(a, b);
+            sum = self.builder.ins().iadd(sum, product);
+        }
+        self.write(target, Type::B32, sum)
+    }
+
     /// One byte of a word, in 32 bits.
     fn byte(&mut self, word: Value, at: i64, signed: bool) -> Value {
         let top = self.builder.ins().ishl_imm_u(word, 24 - 8 * at);

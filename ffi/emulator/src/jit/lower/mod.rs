@@ -22,7 +22,9 @@ mod movement;
 mod names;
 mod operands;
 mod pointer;
+mod simd;
 mod sync;
+mod system;
 mod threads;
 mod unit;
 

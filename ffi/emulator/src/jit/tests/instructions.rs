@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::device::{Device, Params, line};
+use super::harness::{mask, run};
 
 /// Numbers at which integer arithmetic goes wrong.
 const WORDS: [u64; 12] = [
@@ -39,66 +39,6 @@ const SINGLES: [f32; 16] = [
     -0.499_999_97,
     4_294_967_040.0,
 ];
-
-/// The register class and the access of a type: bits, so that no conversion hides.
-fn width(ty: &str) -> (&'static str, u32) {
-    match ty {
-        "pred" => ("pred", 4),
-        _ if ty.ends_with("16") => ("b16", 2),
-        _ if ty.ends_with("64") => ("b64", 8),
-        _ => ("b32", 4),
-    }
-}
-
-/// Runs `body` for each row of inputs. It reads `%a`, `%b`, `%c` of the given types and writes `%r`
-/// of type `result`; all are given and returned as bits.
-fn run(body: &str, types: &[&str], result: &str, rows: &[Vec<u64>]) -> Vec<u64> {
-    let mut text = String::from(
-        ".version 7.8\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 in, .param .u64 out)\n{\n\
-         .reg .b64 %in, %out, %offset; .reg .b32 %tid; .reg .pred %q, %s;\n\
-         mov.u32 %tid, %tid.x; ld.param.u64 %in, [in]; ld.param.u64 %out, [out];\n\
-         mul.wide.u32 %offset, %tid, 8; add.s64 %out, %out, %offset;\n\
-         mul.wide.u32 %offset, %tid, 32; add.s64 %in, %in, %offset;\n",
-    );
-    for (at, (name, ty)) in ["%a", "%b", "%c", "%d"].into_iter().zip(types).enumerate() {
-        let (class, _) = width(ty);
-        let offset = 8 * at;
-        if *ty == "pred" {
-            text += &format!(
-                ".reg .pred {name}; {{ .reg .b32 %t; ld.global.b32 %t, [%in+{offset}]; setp.ne.s32 {name}, %t, 0; }}\n"
-            );
-        } else {
-            text += &format!(".reg .{class} {name}; ld.global.{class} {name}, [%in+{offset}];\n");
-        }
-    }
-    let (class, _) = width(result);
-    text += &format!(".reg .{class} %r;\n{body}\n");
-    text += &if result == "pred" {
-        "{ .reg .b32 %t; selp.b32 %t, 1, 0, %r; st.global.b32 [%out], %t; }\nret;\n}\n".to_owned()
-    } else {
-        format!("st.global.{class} [%out], %r;\nret;\n}}\n")
-    };
-    let mut device = Device::load(&text);
-    let mut input = Vec::new();
-    for row in rows {
-        input.extend((0..4).map(|at| row.get(at).copied().unwrap_or(0)));
-    }
-    let (input, out) = (device.upload(&input), device.allocate(rows.len() * 8));
-    let threads = rows.len() as u32;
-    let params = Params::new().u64(input).u64(out);
-    device
-        .launch("k", line(1, threads), &params)
-        .unwrap_or_else(|fault| panic!("{body}: {fault:?}"));
-    device.download(out, rows.len())
-}
-
-fn mask(ty: &str) -> u64 {
-    match width(ty).1 {
-        2 => 0xffff,
-        4 => 0xffff_ffff,
-        _ => u64::MAX,
-    }
-}
 
 /// All pairs of interesting words.
 fn pairs() -> Vec<Vec<u64>> {
