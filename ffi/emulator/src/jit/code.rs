@@ -1,7 +1,7 @@
 //! Machine code in memory, and the table of variable addresses that it reads.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use cranelift_jit::JITModule;
 
@@ -18,11 +18,7 @@ pub(super) struct Code {
 }
 
 impl Code {
-    pub(super) fn new(
-        module: JITModule,
-        variables: usize,
-        functions: Arc<FunctionTable>,
-    ) -> Self {
+    pub(super) fn new(module: JITModule, variables: usize, functions: Arc<FunctionTable>) -> Self {
         let symbols = (0..variables).map(|_| AtomicU64::new(0)).collect();
         Self { symbols, _functions: functions, module: Mutex::new(Some(module)) }
     }

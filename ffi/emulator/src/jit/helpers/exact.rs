@@ -43,7 +43,10 @@ impl Exact {
         // 106 bits moved by up to 63 fill three words.
         let low = product << bit;
         let high = if bit == 0 { 0 } else { product >> (128 - bit) };
-        #[expect(clippy::cast_possible_truncation, reason = "each cast keeps one word of the three")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "each cast keeps one word of the three"
+        )]
         let pieces = [low as u64, (low >> 64) as u64, high as u64];
         let subtract = a.is_sign_negative() != b.is_sign_negative();
         let mut carry = false;

@@ -167,11 +167,8 @@ fn assembled(
             b'%' => Some(vec![b'%']),
             b's' => {
                 let address = values.next(8)?;
-                let text = if address == 0 {
-                    b"(null)".to_vec()
-                } else {
-                    text(frame, thread, address)?
-                };
+                let text =
+                    if address == 0 { b"(null)".to_vec() } else { text(frame, thread, address)? };
                 formatted_text(&directive, text)
             }
             b'c' => {
@@ -218,8 +215,8 @@ pub(super) extern "C" fn print(
         // The guide: minus one for a format that is null.
         return u64::from(u32::MAX);
     }
-    let found = text(frame, thread, format)
-        .and_then(|format| assembled(frame, thread, &format, values));
+    let found =
+        text(frame, thread, format).and_then(|format| assembled(frame, thread, &format, values));
     let Some((text, count)) = found else { return 1 << 32 };
     // SAFETY: the C library's stream is set up before main and never changes here.
     let stream = unsafe { stdout };
@@ -229,7 +226,10 @@ pub(super) extern "C" fn print(
 }
 
 /// `__assertfail`: says what did not hold, in the driver's words.
-#[expect(clippy::too_many_arguments, reason = "the parameters of the driver's function, and the thread")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parameters of the driver's function, and the thread"
+)]
 pub(super) extern "C" fn assert_fail(
     frame: &BlockFrame,
     thread: &ThreadFrame,
@@ -242,8 +242,11 @@ pub(super) extern "C" fn assert_fail(
     z: u32,
 ) -> u32 {
     // A text that cannot be read is a fault of its own.
-    let read = |address| text(frame, thread, address).map(|text| String::from_utf8_lossy(&text).into_owned());
-    if let (Some(message), Some(file), Some(function)) = (read(message), read(file), read(function)) {
+    let read = |address| {
+        text(frame, thread, address).map(|text| String::from_utf8_lossy(&text).into_owned())
+    };
+    if let (Some(message), Some(file), Some(function)) = (read(message), read(file), read(function))
+    {
         let [block_x, block_y, block_z] = frame.index;
         eprintln!(
             "{file}:{line}: {function}: block: [{block_x},{block_y},{block_z}], \

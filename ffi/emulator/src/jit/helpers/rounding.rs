@@ -133,7 +133,16 @@ macro_rules! arithmetic {
 }
 
 // What the PTX ISA calls the canonical NaN of a single; a double's NaN has no bits that it names.
-arithmetic!(f32, f32::from_bits(0x7fff_ffff), directed32, add_f32, mul_f32, fma_f32, div_f32, sqrt_f32);
+arithmetic!(
+    f32,
+    f32::from_bits(0x7fff_ffff),
+    directed32,
+    add_f32,
+    mul_f32,
+    fma_f32,
+    div_f32,
+    sqrt_f32
+);
 arithmetic!(f64, f64::NAN, directed64, add_f64, mul_f64, fma_f64, div_f64, sqrt_f64);
 
 /// A double as a single.

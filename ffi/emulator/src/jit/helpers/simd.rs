@@ -27,11 +27,7 @@ pub(crate) enum PackedOp {
 /// The number of `width` bits at `shift`.
 fn lane(word: u32, shift: u32, width: u32, signed: bool) -> i32 {
     let top = word << (32 - width - shift);
-    if signed {
-        top.cast_signed() >> (32 - width)
-    } else {
-        (top >> (32 - width)).cast_signed()
-    }
+    if signed { top.cast_signed() >> (32 - width) } else { (top >> (32 - width)).cast_signed() }
 }
 
 /// Applies `op` to the numbers of `width` bits in two words.

@@ -1,9 +1,7 @@
 //! `atom` and `red`. All are sequentially consistent, which is stronger than any order that the text
 //! may ask for.
 
-use cranelift_codegen::ir::{
-    AtomicRmwOp, InstBuilder, StackSlotData, StackSlotKind, Value, types,
-};
+use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, StackSlotData, StackSlotKind, Value, types};
 
 use super::Lowered;
 use super::function::{Lowering, clif, memory_flags};

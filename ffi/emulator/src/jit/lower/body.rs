@@ -55,11 +55,8 @@ impl<'t> Lowering<'_, '_, 't> {
                 }
                 Statement::Prototype { name, results, params } => {
                     let signature = self.unit.signature_number(params.clone(), results.clone());
-                    let prototype = Prototype {
-                        signature,
-                        results: results.clone(),
-                        params: params.clone(),
-                    };
+                    let prototype =
+                        Prototype { signature, results: results.clone(), params: params.clone() };
                     let scope = self.scopes.last_mut().expect("a body has a scope");
                     scope.prototypes.insert(name, prototype);
                 }

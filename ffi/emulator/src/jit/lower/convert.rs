@@ -210,8 +210,7 @@ impl<'t> Lowering<'_, '_, 't> {
                 self.call(Helper::NarrowF64, &[value, rounding])
             }
             (Type::F64, _) => {
-                let helper =
-                    if to == Type::F16 { Helper::F64ToF16 } else { Helper::F64ToBf16 };
+                let helper = if to == Type::F16 { Helper::F64ToF16 } else { Helper::F64ToBf16 };
                 let rounding = self.constant(types::I32, rounding as u64);
                 let bits = self.call(helper, &[value, rounding]);
                 self.builder.ins().ireduce(types::I16, bits)

@@ -128,9 +128,7 @@ impl<'t> Lowering<'_, '_, 't> {
             ("add", Rounding::Nearest) => self.builder.ins().fadd(a, b),
             ("sub", Rounding::Nearest) => self.builder.ins().fsub(a, b),
             ("mul", Rounding::Nearest) => self.builder.ins().fmul(a, b),
-            ("mul", _) => {
-                self.directed((Helper::MulF32, Helper::MulF64), form, &[a, b], rounding)
-            }
+            ("mul", _) => self.directed((Helper::MulF32, Helper::MulF64), form, &[a, b], rounding),
             (opcode, _) => {
                 if opcode == "sub" {
                     b = self.builder.ins().fneg(b);

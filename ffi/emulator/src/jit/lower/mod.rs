@@ -20,6 +20,7 @@ mod memory;
 mod modifiers;
 mod movement;
 mod names;
+mod opcodes;
 mod operands;
 mod pointer;
 mod simd;
@@ -29,6 +30,8 @@ mod threads;
 mod unit;
 
 pub(super) use function::{Outcome, lower_function};
+#[cfg(test)]
+pub(super) use opcodes::OPCODES;
 pub(super) use unit::Unit;
 
 /// A value, or why the instruction is refused; the caller knows its line and text.

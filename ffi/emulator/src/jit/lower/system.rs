@@ -21,7 +21,8 @@ impl<'t> Lowering<'_, '_, 't> {
                 self.assertion(message, file, line, function)?;
             }
             ("vprintf", &[format, values], &[result]) => {
-                let (format, values) = (self.param(types::I64, format), self.param(types::I64, values));
+                let (format, values) =
+                    (self.param(types::I64, format), self.param(types::I64, values));
                 let frames = [self.block_frame, self.thread_frame];
                 let answer = self.call(Helper::Print, &[frames[0], frames[1], format, values]);
                 // The upper half says whether the thread may go on.
@@ -63,7 +64,8 @@ impl<'t> Lowering<'_, '_, 't> {
         let texts = [message, file, function].map(|pointer| self.param(types::I64, pointer));
         let line = self.param(types::I32, line);
         let [x, y, z] = ["x", "y", "z"].map(|side| Operand::Component("%tid", side));
-        let thread = [self.read(&x, Type::U32)?, self.read(&y, Type::U32)?, self.read(&z, Type::U32)?];
+        let thread =
+            [self.read(&x, Type::U32)?, self.read(&y, Type::U32)?, self.read(&z, Type::U32)?];
         let mut arguments = vec![self.block_frame, self.thread_frame];
         arguments.extend(texts);
         arguments.push(line);

@@ -83,7 +83,8 @@ fn float_rows(format: Format) -> Vec<Vec<u64>> {
         let x = random.next() & !(0x7ff << 52) | exponent << 52;
         rows.push(vec![F64.convert(x, format, Direction::Nearest)]);
         // A double that is a tie of a narrower format, or nearly so.
-        let tie = random.next() & !(0x7ff << 52) & !((1 << 28) - 1) | (0x3f8 + (random.next() & 0xf)) << 52;
+        let tie = random.next() & !(0x7ff << 52) & !((1 << 28) - 1)
+            | (0x3f8 + (random.next() & 0xf)) << 52;
         let tie = (tie | 1 << 41).wrapping_add(random.next() % 3).wrapping_sub(1);
         rows.push(vec![F64.convert(tie, format, Direction::Nearest)]);
     }

@@ -109,7 +109,10 @@ impl Format {
         let (whole, power) = if field == 0 {
             (fraction, self.lowest())
         } else {
-            (fraction | 1 << (self.precision - 1), self.lowest() + i64::try_from(field).unwrap() - 1)
+            (
+                fraction | 1 << (self.precision - 1),
+                self.lowest() + i64::try_from(field).unwrap() - 1,
+            )
         };
         let whole = BigInt::from(whole);
         Value::Number(Number { whole: if minus { -whole } else { whole }, power })
@@ -319,7 +322,13 @@ impl Format {
     }
 
     /// A float as an integer, rounded and limited to `low..=high`; `None` for NaN.
-    pub(super) fn integer(self, a: u64, direction: Direction, low: i128, high: i128) -> Option<i128> {
+    pub(super) fn integer(
+        self,
+        a: u64,
+        direction: Direction,
+        low: i128,
+        high: i128,
+    ) -> Option<i128> {
         let number = match self.value(a) {
             Value::Nan => return None,
             Value::Zero(_) => return Some(0i128.clamp(low, high)),

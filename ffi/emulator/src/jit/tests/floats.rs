@@ -212,12 +212,19 @@ pub(super) fn extremes() {
     for (name, format) in [("f32", F32), ("f64", F64)] {
         let same = |found, expected| format.is_nan(found) && format.is_nan(expected);
         let forms: &[(&str, bool, bool)] = if format == F32 {
-            &[("", false, false), (".ftz", true, false), (".NaN", false, true), (".ftz.NaN", true, true)]
+            &[
+                ("", false, false),
+                (".ftz", true, false),
+                (".NaN", false, true),
+                (".ftz.NaN", true, true),
+            ]
         } else {
             &[("", false, false)]
         };
         for &(manner, ftz, spread) in forms {
-            for (opcode, pick) in [("min", smaller as fn(Format, u64, u64, bool) -> u64), ("max", larger)] {
+            for (opcode, pick) in
+                [("min", smaller as fn(Format, u64, u64, bool) -> u64), ("max", larger)]
+            {
                 let body = format!("{opcode}{manner}.{name} %r, %a, %b;");
                 check(&body, &[name; 2], name, &rows(format, 2), same, |row| {
                     pick(format, format.flushed(row[0], ftz), format.flushed(row[1], ftz), spread)
@@ -246,18 +253,4 @@ pub(super) fn properties() {
             });
         }
     }
-}
-
-#[test]
-fn tmp_all() {
-    sums();
-    differences();
-    products();
-    fused_products();
-    quotients();
-    reciprocals();
-    roots();
-    signs();
-    extremes();
-    properties();
 }

@@ -2,16 +2,16 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "the numbers of these tests are small")]
 
-
-
+mod comparisons;
+mod conversions;
+mod coverage;
 mod device;
 mod exact;
 mod floats;
-
+mod halves;
 mod harness;
-mod instructions;
-
+mod integers;
 mod kernels;
+mod machine;
 mod memory;
 mod refusals;
-

@@ -39,7 +39,7 @@ fn what_is_not_known_is_refused_by_name_and_line() {
         ("add.s32 %r1, %r2, %r99;", "%r99"),
         ("add.s32 %r1, %r2, %nosuch;", "%nosuch"),
         ("mov.u32 %r1, %clusterid.x;", "%clusterid.x"),
-        ("mov.u32 %r1, q;", "64 bits"),
+        ("mov.u16 %h1, q;", "64 bits"),
         ("mov.u64 %d1, nowhere;", "nowhere"),
         ("ld.global.L1::evict_sometimes.u32 %r1, [%d1];", "L1::evict_sometimes"),
         ("ld.global.v8.u32 {%r1,%r2}, [%d1];", "v8"),
