@@ -291,6 +291,8 @@ pub(crate) enum Operand<'t> {
         /// Added to it, in bytes.
         offset: i64,
     },
+    /// `[texture, {x, y}]`
+    Sample(&'t str, Vec<Operand<'t>>),
     /// `a|b`: two destinations.
     Pair(Box<Operand<'t>>, Box<Operand<'t>>),
     /// `(a, b)` of a call.

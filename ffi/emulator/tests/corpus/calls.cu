@@ -87,6 +87,18 @@ extern "C" __global__ void picked(Many many, const int *in, float *out) {
   out[i] = many.value[many.index[i % 8] + in[i] % 2];
 }
 
+// So many that the compiler reads the parameter where it lies.
+struct Table {
+  float value[700];
+};
+
+extern "C" __global__ void looked_up(Table table, const int *in, float *out) {
+  int i = threadIdx.x;
+  float sum = 0;
+  for (int k = 0; k < (in[i] & 15); k++) sum += table.value[(in[i] * 7 + k) % 700u];
+  out[i] = sum;
+}
+
 extern "C" __global__ void endless(int *out) {
   struct Deep {
     static __device__ __noinline__ int down(int x, volatile int *out) {

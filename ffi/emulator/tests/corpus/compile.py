@@ -8,6 +8,7 @@ NAME.CUDA.ARCHITECTURE.MODE.ptx. Python, because NVRTC is a C library that ships
 
 import ctypes
 import pathlib
+import re
 import sys
 import sysconfig
 
@@ -51,7 +52,8 @@ class Nvrtc:
         array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         try:
             self.call("nvrtcCompileProgram", program, len(options), array)
-            return self.text(program, "PTX")
+            # Line information names the source by where it lay, which is nobody's business.
+            return re.sub(r'(\.file\s+\d+ ")[^"]*/', r"\1", self.text(program, "PTX"))
         except RuntimeError as error:
             log = self.text(program, "ProgramLog")
             raise RuntimeError(f"{source.name}: {error}\n{log}") from None

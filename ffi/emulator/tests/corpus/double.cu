@@ -1,4 +1,4 @@
-// Double precision: every rounding, every conversion, the functions of the library.
+// Double precision: every rounding, every conversion, whole steps.
 
 typedef unsigned u32;
 typedef unsigned long long u64;
@@ -95,44 +95,4 @@ extern "C" __global__ void from_integers(const u64 *in, double *out) {
   r[7] = __ull2double_rz(a);
   r[8] = __ull2double_rd(a);
   r[9] = __ull2double_ru(a);
-}
-
-extern "C" __global__ void functions(const double *in_a, const double *in_b, double *out) {
-  int i = threadIdx.x;
-  double a = in_a[i], b = in_b[i];
-  double *r = out + i * 34;
-  r[0] = sin(a);
-  r[1] = cos(a);
-  r[2] = tan(a);
-  r[3] = exp(a);
-  r[4] = exp2(a);
-  r[5] = exp10(a);
-  r[6] = expm1(a);
-  r[7] = log(b);
-  r[8] = log2(b);
-  r[9] = log10(b);
-  r[10] = log1p(b);
-  r[11] = pow(b, a);
-  r[12] = sqrt(b);
-  r[13] = rsqrt(b);
-  r[14] = cbrt(a);
-  r[15] = asin(a / 32);
-  r[16] = acos(a / 32);
-  r[17] = atan(a);
-  r[18] = atan2(a, b);
-  r[19] = sinh(a);
-  r[20] = cosh(a);
-  r[21] = tanh(a);
-  r[22] = asinh(a);
-  r[23] = acosh(b + 1);
-  r[24] = atanh(a / 32);
-  r[25] = erf(a / 8);
-  r[26] = erfc(a / 8);
-  r[27] = tgamma(b / 8);
-  r[28] = lgamma(b);
-  r[29] = hypot(a, b);
-  r[30] = fmod(a, b);
-  r[31] = remainder(a, b);
-  r[32] = a / b;
-  r[33] = sin(a * 1e6);
 }

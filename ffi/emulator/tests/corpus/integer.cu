@@ -60,12 +60,13 @@ extern "C" __global__ void bits(const u32 *in_a, const u32 *in_b, u32 *out) {
   r[12] = __funnelshift_r(a, b, b);
   r[13] = __funnelshift_lc(a, b, b & 63);
   r[14] = __funnelshift_rc(a, b, b & 63);
-  r[15] = __dp4a(a, b, 9u);
-  r[16] = __dp4a((int)a, (int)b, -9);
-  r[17] = __dp2a_lo(a, b, 1u);
-  r[18] = __dp2a_hi(a, b, 1u);
-  r[19] = __dp2a_lo((int)a, (int)b, -1);
-  r[20] = __dp2a_hi((int)a, (int)b, -1);
+  // NVRTC 12.0 leaves the functions for these undefined.
+  asm("dp4a.u32.u32 %0, %1, %2, %3;" : "=r"(r[15]) : "r"(a), "r"(b), "r"(9));
+  asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(r[16]) : "r"(a), "r"(b), "r"(-9));
+  asm("dp2a.lo.u32.u32 %0, %1, %2, %3;" : "=r"(r[17]) : "r"(a), "r"(b), "r"(1));
+  asm("dp2a.hi.u32.u32 %0, %1, %2, %3;" : "=r"(r[18]) : "r"(a), "r"(b), "r"(1));
+  asm("dp2a.lo.s32.s32 %0, %1, %2, %3;" : "=r"(r[19]) : "r"(a), "r"(b), "r"(-1));
+  asm("dp2a.hi.s32.s32 %0, %1, %2, %3;" : "=r"(r[20]) : "r"(a), "r"(b), "r"(-1));
   r[21] = (a & b) | (~a & 0x0f0f0f0fu) ^ (b >> 3);
   r[22] = (a >> 5) & 0x7ff;
   r[23] = (u32)((int)(a << 9) >> 20);

@@ -17,10 +17,6 @@ extern "C" __global__ void traps(const int *in) {
   if (in[threadIdx.x] == 7) __trap();
 }
 
-extern "C" __global__ void breaks(const int *in) {
-  if (in[threadIdx.x] == 7) __brkpt();
-}
-
 // Each thread has a list of its own on the heap.
 extern "C" __global__ void heap(const int *in, int *out) {
   struct Node {

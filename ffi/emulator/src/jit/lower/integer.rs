@@ -41,8 +41,9 @@ impl<'t> Lowering<'_, '_, 't> {
         mut modifiers: Modifiers<'_, 't>,
     ) -> Lowered<()> {
         if modifiers.accept("cc") {
-            let zero = self.constant(types::I8, 0);
-            return self.add_carrying(inst, modifiers, zero, true);
+            // A subtraction adds the complement and one.
+            let carry = self.constant(types::I8, u64::from(inst.opcode == "sub"));
+            return self.add_carrying(inst, modifiers, carry, true);
         }
         let saturate = modifiers.accept("sat");
         let ty = modifiers.ty(if saturate { &[Type::S32] } else { INTEGERS })?;
@@ -98,7 +99,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let [target, a, b] = exactly(inst)?;
         let (a, b) = (self.read(a, ty)?, self.read(b, ty)?);
         let (value, carry) = if inst.opcode.starts_with("sub") {
-            self.difference_with_borrow(a, b, carry)
+            self.difference_with_carry(a, b, carry)
         } else {
             self.sum_with_carry(a, b, carry)
         };
@@ -119,15 +120,12 @@ impl<'t> Lowering<'_, '_, 't> {
         (sum, self.builder.ins().bor(first, second))
     }
 
-    /// `a - (b + borrow)`, and whether it wrapped.
-    fn difference_with_borrow(&mut self, a: Value, b: Value, borrow: Value) -> (Value, Value) {
-        let ty = self.builder.func.dfg.value_type(a);
-        let borrow = self.builder.ins().uextend(ty, borrow);
-        let partial = self.builder.ins().isub(a, b);
-        let first = self.builder.ins().icmp(IntCC::UnsignedLessThan, a, b);
-        let difference = self.builder.ins().isub(partial, borrow);
-        let second = self.builder.ins().icmp(IntCC::UnsignedLessThan, partial, borrow);
-        (difference, self.builder.ins().bor(first, second))
+    /// `a - b`, less one unless `carry`, and whether it did not wrap. The ISA speaks of a borrow, but a
+    /// device's flag is the carry of `a + !b + carry`: what compilers write for the division of 128-bit
+    /// numbers reads it by `addc` after a `subc.cc`.
+    fn difference_with_carry(&mut self, a: Value, b: Value, carry: Value) -> (Value, Value) {
+        let complement = self.builder.ins().bnot(b);
+        self.sum_with_carry(a, complement, carry)
     }
 
     fn product_half(modifiers: &mut Modifiers<'_, 't>) -> Lowered<Half> {

@@ -14,6 +14,7 @@ pub(super) enum Direction {
 }
 
 /// The four roundings, as PTX writes them.
+#[allow(dead_code, reason = "the tests of the ABI use this file as well, and not all of it")]
 pub(super) const DIRECTIONS: [(&str, Direction); 4] = [
     ("rn", Direction::Nearest),
     ("rz", Direction::Zero),

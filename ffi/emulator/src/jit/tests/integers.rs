@@ -421,6 +421,24 @@ pub(super) fn carries() {
             let borrows = number(row[2]) - first - i128::from(borrow) < 0;
             if borrows { u64::MAX } else { 0 }
         });
+        // The flag of a difference is a carry: one where nothing was borrowed.
+        for (last, wrapped) in [("addc", 0), ("subc", u64::MAX)] {
+            let flag = format!("sub.cc.{ty} %t, %a, %b; {last}.{ty} %r, 0, 0;");
+            check(&scoped(&flag), &[ty; 3], ty, &rows, exactly, |row| {
+                let borrows = number(row[0]) < number(row[1]);
+                if borrows { wrapped } else { wrapped.wrapping_add(1) }
+            });
+        }
+        let product = format!("mad.hi.cc.{ty} %t, %a, %b, %c; addc.{ty} %r, 0, 0;");
+        check(&scoped(&product), &[ty; 3], ty, &rows, exactly, |row| {
+            let high = if ty.starts_with('s') {
+                (value(ty, row[0]) * value(ty, row[1]) >> bits(ty)).rem_euclid(modulus)
+            } else {
+                let product = u128::from(row[0]) * u128::from(row[1]);
+                (product >> bits(ty)).cast_signed()
+            };
+            u64::from(high + number(row[2]) >= modulus)
+        });
         let product = format!(
             "mad.lo.cc.{ty} %t, %a, %b, %c; madc.hi.cc.{ty} %t, %a, %b, %t; addc.{ty} %r, %t, 0;"
         );

@@ -190,11 +190,20 @@ impl<'t> Parser<'t> {
         Ok(operand)
     }
 
+    /// What follows `[texture,`: a sampler or coordinates.
+    fn sample(&mut self, object: &'t str) -> Result<Operand<'t>, SyntaxError> {
+        let coordinates = self.comma_separated(']', Self::simple_operand)?;
+        Ok(Operand::Sample(object, coordinates))
+    }
+
     /// What follows `[`.
     fn address(&mut self) -> Result<Operand<'t>, SyntaxError> {
         let (base, offset) = match self.peek() {
             TokenKind::Word(name) => {
                 self.next();
+                if self.accept_mark(',') {
+                    return self.sample(name);
+                }
                 let offset = if self.is_mark(']') { 0 } else { self.signed_offset()? };
                 (Some(name), offset)
             }
