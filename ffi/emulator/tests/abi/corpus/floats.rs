@@ -382,7 +382,8 @@ fn check_functions(module: &Module) {
         let row = &doubles[at];
         assert!((row[25] + row[26] - 1.0).abs() < 1e-14, "erf and erfc of {}", x / 8.0);
         // Gamma(x / 8) by its recurrence from the logarithm of gamma.
-        let log_gamma = |x: f64| (1..40).fold(stirling(x + 39.0), |sum, k| sum - (x + f64::from(k) - 1.0).ln());
+        let log_gamma =
+            |x: f64| (1..40).fold(stirling(x + 39.0), |sum, k| sum - (x + f64::from(k) - 1.0).ln());
         assert!(near(row[27], log_gamma(y / 8.0).exp(), 1e-9), "gamma of {}", y / 8.0);
         assert!(near(row[28], log_gamma(y), 1e-9), "logarithm of gamma of {y}");
         assert!(near(row[33], (x * 1e6).sin(), 1e-9), "sin of {}: {}", x * 1e6, row[33]);

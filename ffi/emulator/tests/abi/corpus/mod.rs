@@ -184,3 +184,52 @@ pub(super) fn check_rows<T: Plain + PartialEq + std::fmt::LowerHex>(
         }
     }
 }
+
+/// What must be refused: the committed texts, and those of the folder.
+fn refused_texts() -> Vec<std::path::PathBuf> {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut folders = vec![corpus.join("ptx/refused")];
+    folders.extend(std::env::var_os("GPUMUX_CORPUS").map(|made| {
+        let made: std::path::PathBuf = made.into();
+        made.join("refused")
+    }));
+    let files = |folder: std::path::PathBuf| {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())
+    };
+    folders.into_iter().flat_map(files).collect()
+}
+
+/// Loads a text that must be refused, and returns the driver's words.
+fn refusal(text: &CString) -> String {
+    let mut module = null_mut();
+    let mut log = [0_u8; 400];
+    let mut options =
+        [CUjit_option::CU_JIT_ERROR_LOG_BUFFER, CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
+    let mut values: [*mut c_void; 2] =
+        [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(log.len())];
+    let (options, values) = (options.as_mut_ptr(), values.as_mut_ptr());
+    call!(cuModuleLoadDataEx(&mut module, text.as_ptr().cast(), 2, options, values)
+        is CUDA_ERROR_INVALID_PTX);
+    std::ffi::CStr::from_bytes_until_nul(&log).unwrap().to_str().unwrap().to_owned()
+}
+
+crate::child::in_child! {
+    what_is_not_supported_is_refused_by_name_and_line("sms=2,memory=64MiB,driver=13.5") {
+        context();
+        let texts = refused_texts();
+        assert!(texts.len() >= 7);
+        for path in texts {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let source = name.split('.').next().unwrap();
+            let source = format!("{}/tests/corpus/refused/{source}.cu", env!("CARGO_MANIFEST_DIR"));
+            let source = std::fs::read_to_string(source).unwrap();
+            let wanted = source.lines().next().unwrap().strip_prefix("// refused: ").unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let words = refusal(&CString::new(text.clone()).unwrap());
+            assert!(words.contains(wanted), "{name}: {words}");
+            // The line that is named is the one.
+            let line: usize = words.split_once("line ").unwrap().1.split(':').next().unwrap().parse().unwrap();
+            assert!(text.lines().nth(line - 1).unwrap().contains(wanted), "{name}: {words}");
+        }
+    }
+}
