@@ -68,6 +68,56 @@ fn narrow(x: f64, format: Format, rounding: Rounding) -> u16 {
     sign | magnitude
 }
 
+/// The two formats of 8 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Eighth {
+    /// Four bits of exponent, three of fraction, no infinity.
+    E4m3,
+    /// Five bits of exponent, two of fraction: the upper byte of a half.
+    E5m2,
+}
+
+impl Eighth {
+    /// As a format of 16 bits whose upper byte holds nothing but the sign.
+    fn format(self) -> Format {
+        match self {
+            Eighth::E4m3 => Format { fraction: 3, smallest: -6, infinity: 0x7f },
+            Eighth::E5m2 => Format { fraction: 2, smallest: -14, infinity: 0x7c },
+        }
+    }
+}
+
+/// A single in 8 bits, to nearest; what is too large becomes the largest number.
+pub(super) extern "C" fn f32_to_eighth(x: f32, eighth: Eighth) -> u32 {
+    if x.is_nan() {
+        return 0x7f;
+    }
+    let format = eighth.format();
+    let bits = narrow(f64::from(x), format, Rounding::Nearest);
+    u32::from((bits & 0x7fff).min(format.infinity - 1) | bits >> 8 & 0x80)
+}
+
+/// A number of 8 bits as a half, which has room for all of them.
+pub(super) extern "C" fn eighth_to_f16(bits: u32, eighth: Eighth) -> u32 {
+    let bits = bits & 0xff;
+    let size = bits & 0x7f;
+    let sign = (bits & 0x80) << 8;
+    match eighth {
+        Eighth::E5m2 if size > 0x7c => u32::from(NAN),
+        Eighth::E5m2 => bits << 8,
+        Eighth::E4m3 if size == 0x7f => u32::from(NAN),
+        Eighth::E4m3 => {
+            let (field, fraction) = (size >> 3, f64::from(size & 7));
+            let value = match i32::try_from(field).unwrap_or(0) {
+                0 => fraction * 2f64.powi(-9),
+                field => (8.0 + fraction) * 2f64.powi(field - 10),
+            };
+            sign | u32::from(narrow(value, F16, Rounding::Nearest))
+        }
+    }
+}
+
 /// A single as a half.
 pub(super) extern "C" fn f32_to_f16(x: f32, rounding: Rounding) -> u32 {
     if rounding == Rounding::Nearest && !x.is_nan() {

@@ -17,6 +17,7 @@ mod sync;
 
 use cranelift_codegen::ir::{Type, types};
 
+pub(super) use half::Eighth;
 pub(super) use rounding::Rounding;
 pub(super) use simd::PackedOp;
 
@@ -113,6 +114,8 @@ helpers! {
     UnsignedToBf16 = half::unsigned_to_bf16: (I64, I32) -> I32;
     F16ToF32 = half::f16_to_f32: (I32) -> F32;
     F32ToBf16 = half::f32_to_bf16: (F32, I32) -> I32;
+    F32ToEighth = half::f32_to_eighth: (F32, I32) -> I32;
+    EighthToF16 = half::eighth_to_f16: (I32, I32) -> I32;
     F16Fma = half::f16_fma: (I32, I32, I32) -> I32;
     Bf16Fma = half::bf16_fma: (I32, I32, I32) -> I32;
     Packed = simd::packed: (I32, I32, I32, I32, I32) -> I32;

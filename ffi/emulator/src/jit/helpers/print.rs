@@ -222,6 +222,8 @@ pub(super) extern "C" fn print(
     let stream = unsafe { stdout };
     // SAFETY: the text has as many bytes as it says; the stream locks itself.
     unsafe { libc::fwrite(text.as_ptr().cast(), 1, text.len(), stream) };
+    // SAFETY: as above. Whoever waits for the kernel finds the text behind the stream's own.
+    unsafe { libc::fflush(stream) };
     count as u64
 }
 

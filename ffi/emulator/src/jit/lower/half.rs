@@ -9,7 +9,7 @@ use super::Lowered;
 use super::function::Lowering;
 use super::modifiers::Modifiers;
 use super::operands::exactly;
-use crate::jit::helpers::{Helper, Rounding};
+use crate::jit::helpers::{Eighth, Helper, Rounding};
 use crate::ptx::{Instruction, Operand, Type};
 
 const HALVES: &[Type] = &[Type::F16, Type::F16x2, Type::Bf16, Type::Bf16x2];
@@ -219,6 +219,62 @@ impl<'t> Lowering<'_, '_, 't> {
         let low = self.narrowed_operand(low, single(ty), rounding, relu)?;
         let both = self.pair(low, high);
         self.write(target, ty, both)
+    }
+
+    /// `cvt` to two numbers of 8 bits: from two singles, of which the first becomes the upper, or from
+    /// two halves.
+    pub(super) fn convert_to_eighths(
+        &mut self,
+        inst: &Instruction<'t>,
+        mut modifiers: Modifiers<'_, 't>,
+        eighth: Eighth,
+        relu: bool,
+    ) -> Lowered<()> {
+        let from = modifiers.ty(&[Type::F32, Type::F16x2])?;
+        modifiers.finish()?;
+        let (target, high, low) = if from == Type::F32 {
+            let [target, high, low] = exactly(inst)?;
+            (target, self.read(high, Type::F32)?, self.read(low, Type::F32)?)
+        } else {
+            let [target, both] = exactly(inst)?;
+            let both = self.read(both, Type::F16x2)?;
+            let (high, low) = (self.lane(both, 16), self.lane(both, 0));
+            (target, self.widened(high, Type::F16), self.widened(low, Type::F16))
+        };
+        let kind = self.constant(types::I32, eighth as u64);
+        let [high, low] = [high, low].map(|mut value| {
+            if relu {
+                let zero = self.float_constant(Type::F32, 0.0);
+                value = self.extreme(value, zero, false, true);
+            }
+            self.call(Helper::F32ToEighth, &[value, kind])
+        });
+        let high = self.builder.ins().ishl_imm_u(high, 8);
+        let both = self.builder.ins().bor(high, low);
+        let both = self.builder.ins().ireduce(types::I16, both);
+        self.write(target, Type::B16, both)
+    }
+
+    /// `cvt` from two numbers of 8 bits to two halves.
+    pub(super) fn convert_from_eighths(
+        &mut self,
+        inst: &Instruction<'t>,
+        eighth: Eighth,
+        relu: bool,
+    ) -> Lowered<()> {
+        let [target, source] = exactly(inst)?;
+        let both = self.read(source, Type::B16)?;
+        let both = self.builder.ins().uextend(types::I32, both);
+        let kind = self.constant(types::I32, eighth as u64);
+        let form = Form { ty: Type::F16x2, ftz: false, saturate: false, relu, spread_nan: false };
+        let [low, high] = [0, 8].map(|shift| {
+            let byte = self.builder.ins().ushr_imm_u(both, shift);
+            let bits = self.call(Helper::EighthToF16, &[byte, kind]);
+            let half = self.builder.ins().ireduce(types::I16, bits);
+            self.half_limits(half, form)
+        });
+        let value = self.pair(low, high);
+        self.write(target, Type::F16x2, value)
     }
 
     fn narrowed_operand(

@@ -207,3 +207,98 @@ fn relu() {
         });
     }
 }
+
+/// What a number of 8 bits stands for; `None` for what is no number.
+fn eighth(name: &str, bits: u64) -> Option<f64> {
+    let (fraction, bias) = if name == "e4m3" { (3, 7) } else { (2, 15) };
+    let size = bits & 0x7f;
+    let (field, rest) = (size >> fraction, (size & ((1 << fraction) - 1)) as f64);
+    let finite = if name == "e4m3" { size < 0x7f } else { size < 0x7c };
+    let unit = 2f64.powi(-fraction);
+    let value = if field == 0 {
+        rest * unit * 2f64.powi(1 - bias)
+    } else {
+        (1.0 + rest * unit) * 2f64.powi(field as i32 - bias)
+    };
+    finite.then_some(if bits & 0x80 != 0 { -value } else { value })
+}
+
+/// The nearest of all numbers of 8 bits, the even one of two; what is too large becomes the largest.
+fn nearest_eighth(name: &str, x: f64) -> u64 {
+    if x.is_nan() {
+        return 0x7f;
+    }
+    let sign = if x.is_sign_negative() { 0x80 } else { 0 };
+    let numbers = (0..0x80).filter_map(|bits| Some((bits, eighth(name, bits)?)));
+    let nearest = numbers.min_by(|a, b| {
+        let distance = |number: f64| (number - x.abs().min(1e6)).abs();
+        distance(a.1).total_cmp(&distance(b.1)).then((a.0 & 1).cmp(&(b.0 & 1)))
+    });
+    nearest.expect("there are numbers").0 | sign
+}
+
+/// Numbers of 8 bits, two at a time.
+pub(super) fn eighths() {
+    let mut random = Random::new();
+    let mut singles: Vec<f32> =
+        vec![0.0, -0.0, 448.0, 464.0, 465.0, 57344.0, 61440.0, 61441.0, 1e30];
+    singles.extend([f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.001_953_125, 0.000_976_562_5]);
+    for name in ["e4m3", "e5m2"] {
+        let numbers: Vec<f64> = (0..0x7f).filter_map(|bits| eighth(name, bits)).collect();
+        for pair in numbers.windows(2) {
+            let middle = f64::midpoint(pair[0], pair[1]) as f32;
+            singles.extend([middle, -middle, middle.next_up(), middle.next_down(), pair[1] as f32]);
+        }
+    }
+    let rows: Vec<Vec<u64>> = singles
+        .iter()
+        .map(|x| {
+            let other = singles[(random.next() % singles.len() as u64) as usize];
+            vec![x.to_bits().into(), other.to_bits().into()]
+        })
+        .collect();
+    for name in ["e4m3", "e5m2"] {
+        for (manner, relu) in [("", false), (".relu", true)] {
+            let one = |x: f64| {
+                // Of a negative number and zero, zero is the larger; NaN stays.
+                if relu && x <= 0.0 { 0 } else { nearest_eighth(name, x) }
+            };
+            let body = format!("cvt.rn.satfinite{manner}.{name}x2.f32 %r, %a, %b;");
+            check(&body, &["f32"; 2], "b16", &rows, exactly, |row| {
+                let [a, b] = [row[0], row[1]].map(|bits| one(f32::from_bits(bits as u32).into()));
+                a << 8 | b
+            });
+            let halves = halves::rows(F16, 2);
+            let pairs: Vec<Vec<u64>> =
+                halves.iter().map(|row| vec![row[0] << 16 | row[1]]).collect();
+            let body = format!("cvt.rn.satfinite{manner}.{name}x2.f16x2 %r, %a;");
+            let value =
+                |bits: u64| f64::from_bits(F16.convert(bits & 0xffff, F64, Direction::Nearest));
+            check(&body, &["f16x2"], "b16", &pairs, exactly, |row| {
+                one(value(row[0] >> 16)) << 8 | one(value(row[0]))
+            });
+            let all: Vec<Vec<u64>> = (0..256).map(|at| vec![at << 8 | (at * 7 & 0xff)]).collect();
+            let body = format!("cvt.rn{manner}.f16x2.{name}x2 %r, %a;");
+            let same = |found: u64, wanted: u64| {
+                [0, 16].into_iter().all(|shift| {
+                    let (found, wanted) = (found >> shift & 0xffff, wanted >> shift & 0xffff);
+                    found == wanted || F16.is_nan(found) && F16.is_nan(wanted)
+                })
+            };
+            check(&body, &["b16"], "f16x2", &all, same, |row| {
+                let half = |bits: u64| {
+                    let is_infinite = name == "e5m2" && bits & 0x7f == 0x7c;
+                    let value = match eighth(name, bits) {
+                        Some(value) => value,
+                        None if is_infinite && bits & 0x80 != 0 => f64::NEG_INFINITY,
+                        None if is_infinite => f64::INFINITY,
+                        None => f64::NAN,
+                    };
+                    let half = F64.convert(value.to_bits(), F16, Direction::Nearest);
+                    if relu { floats::larger(F16, half, 0, true) } else { half }
+                };
+                half(row[0] >> 8) << 16 | half(row[0] & 0xff)
+            });
+        }
+    }
+}

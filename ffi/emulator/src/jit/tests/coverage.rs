@@ -67,6 +67,7 @@ tests! {
     integers_become_floats = conversions::integers_to_floats: "cvt";
     floats_become_integers = conversions::floats_to_integers: "cvt";
     floats_become_floats = conversions::floats_to_floats: "cvt";
+    numbers_of_8_bits_are_converted = conversions::eighths: "cvt";
     floats_are_compared = comparisons::floats_are_compared: "setp" "set";
     pairs_of_halves_are_compared = comparisons::pairs_are_compared: "set";
     integers_are_compared = comparisons::integers_are_compared: "setp" "set";

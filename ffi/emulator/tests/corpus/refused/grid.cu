@@ -1,6 +1,3 @@
-// refused: %envreg
-#include <cooperative_groups.h>
-extern "C" __global__ void all(int *out) {
-  cooperative_groups::this_grid().sync();
-  out[threadIdx.x] = 1;
-}
+// refused: %envreg2
+// What cooperative groups read to synchronise a grid.
+extern "C" __global__ void all(unsigned *out) { asm("mov.u32 %0, %%envreg2;" : "=r"(out[threadIdx.x])); }
