@@ -49,7 +49,7 @@ fn narrow(x: f64, format: Format, rounding: Rounding) -> u16 {
         Rounding::Up => rest != 0 && sign == 0,
     };
     // The leading one of a normal number adds one to its exponent field.
-    let field = if excess > 0 { 0 } else { u64::from(excess.unsigned_abs()) << format.fraction };
+    let field = if excess > 0 { 0 } else { excess.unsigned_abs() << format.fraction };
     let magnitude = field + kept + u64::from(up);
     let away = match rounding {
         Rounding::Nearest => true,

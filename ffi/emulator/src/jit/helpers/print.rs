@@ -228,10 +228,6 @@ pub(super) extern "C" fn print(
 }
 
 /// `__assertfail`: says what did not hold, in the driver's words.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parameters of the driver's function, and the thread"
-)]
 pub(super) extern "C" fn assert_fail(
     frame: &BlockFrame,
     thread: &ThreadFrame,

@@ -63,7 +63,7 @@ fn float_rows(format: Format) -> Vec<Vec<u64>> {
         for step in -4i128..=4 {
             let near = (1i128 << power) + step;
             for whole in [near, -near] {
-                let float = format.from_integer(whole, Direction::Nearest);
+                let float = format.of_integer(whole, Direction::Nearest);
                 rows.extend([float.wrapping_sub(1), float, float + 1].map(|bits| vec![bits]));
             }
         }
@@ -121,7 +121,7 @@ pub(super) fn integers_to_floats() {
                 for (manner, saturate) in [("", false), (".sat", true)] {
                     let body = format!("cvt.{rounding}{manner}.{to}.{from} %r, %a;");
                     check(&body, &[register(from)], to, &rows, exactly, |row| {
-                        let result = format.from_integer(integer(from, row[0]), direction);
+                        let result = format.of_integer(integer(from, row[0]), direction);
                         if saturate { format.saturated(result) } else { result }
                     });
                 }

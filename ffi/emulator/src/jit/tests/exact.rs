@@ -354,7 +354,7 @@ impl Format {
     }
 
     /// An integer as a float.
-    pub(super) fn from_integer(self, value: i128, direction: Direction) -> u64 {
+    pub(super) fn of_integer(self, value: i128, direction: Direction) -> u64 {
         if value == 0 { 0 } else { self.rounded(&Number::new(value, 0), false, direction) }
     }
 

@@ -158,7 +158,7 @@ pub(super) fn quotients() {
 
 pub(super) fn reciprocals() {
     check_rounded("rcp", 1, false, |format, row, direction| {
-        let one = format.from_integer(1, Direction::Nearest);
+        let one = format.of_integer(1, Direction::Nearest);
         format.divide(one, row[0], direction)
     });
 }

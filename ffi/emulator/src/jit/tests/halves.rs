@@ -6,7 +6,7 @@ use super::harness::{Random, check, combinations};
 
 /// Halves at which arithmetic goes wrong, and random ones.
 pub(super) fn rows(format: Format, count: usize) -> Vec<Vec<u64>> {
-    let one = format.from_integer(1, Direction::Nearest);
+    let one = format.of_integer(1, Direction::Nearest);
     let infinity = format.infinity();
     let smallest_normal = if format == F16 { 0x400 } else { 0x80 };
     let special = [

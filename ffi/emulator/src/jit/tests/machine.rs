@@ -111,9 +111,18 @@ pub(super) fn loads_and_stores() {
     assert_eq!(words(&vectors, 1, &[1, 2, 3, 4], 4), [4, 3, 2, 1]);
 }
 
+/// An atomic, its types, and what it makes of a word and an operand.
+type AtomicCase = (&'static str, &'static [&'static str], fn(&str, u64, u64) -> u64);
+
+/// What a reduction makes of two values.
+type Combine<'a> = &'a dyn Fn(u64, u64) -> u64;
+
+/// An approximate function, what it is near to, and how near.
+type Approximation = (&'static str, fn(f64) -> f64, f64);
+
 /// Every atomic, of each type, memory, order and scope, by one thread: what it returns and leaves.
 pub(super) fn atomics() {
-    let cases: [(&str, &[&str], fn(&str, u64, u64) -> u64); 10] = [
+    let cases: [AtomicCase; 10] = [
         ("add", &["u32", "s32", "u64", "s64"], |_, a, b| a.wrapping_add(b)),
         ("min", &["u32", "u64"], |_, a, b| a.min(b)),
         ("max", &["u32", "u64"], |_, a, b| a.max(b)),
@@ -394,7 +403,7 @@ fn reductions() {
     let mut random = Random::new();
     let rows: Vec<Vec<u64>> = (0..128).map(|_| vec![random.next() & 0xffff_ffff]).collect();
     let signed = |x: u64| i64::from((x as u32).cast_signed());
-    let cases: [(&str, &dyn Fn(u64, u64) -> u64); 9] = [
+    let cases: [(&str, Combine<'_>); 9] = [
         ("add.u32", &|a, b| a.wrapping_add(b)),
         ("add.s32", &|a, b| a.wrapping_add(b)),
         ("min.u32", &|a, b| a.min(b)),
@@ -512,7 +521,7 @@ pub(super) fn approximations() {
     use super::exact::{Direction, F32, F64};
     let rows: Vec<Vec<u64>> =
         (0..4000u32).map(|at| vec![u64::from((0.001 + at as f32 * 0.0123).to_bits())]).collect();
-    let cases: [(&str, fn(f64) -> f64, f64); 7] = [
+    let cases: [Approximation; 7] = [
         ("ex2", f64::exp2, 2f64.powi(-22)),
         ("lg2", f64::log2, 2f64.powi(-22)),
         ("sin", f64::sin, 2f64.powi(-20)),

@@ -97,7 +97,7 @@ fn same(format: Format, found: u64, expected: u64) -> bool {
 fn rounded_results(format: Format, a: u64, b: u64, c: u64) -> Vec<u64> {
     let directions = [Nearest, Zero, Down, Up];
     let minus = format.zero(true);
-    let one = format.from_integer(1, Nearest);
+    let one = format.of_integer(1, Nearest);
     let mut results = Vec::new();
     results.extend(directions.map(|direction| format.add(a, b, direction)));
     results.extend(directions.map(|direction| format.add(a, b ^ minus, direction)));
@@ -175,8 +175,8 @@ where
             let (down, up) = (format.integral(fa & !minus, Down), format.integral(fa & !minus, Up));
             let tie = format.add(fa & !minus, down ^ minus, Nearest)
                 == format.divide(
-                    format.from_integer(1, Nearest),
-                    format.from_integer(2, Nearest),
+                    format.of_integer(1, Nearest),
+                    format.of_integer(2, Nearest),
                     Nearest,
                 );
             let near = format.integral(fa & !minus, Nearest);
@@ -193,7 +193,7 @@ where
             + 2 * i128::from(size == format.infinity())
             + 4 * i128::from(a & minus != 0)
             + 8 * i128::from(size < format.infinity());
-        let number = |value: i128| format.from_integer(value, Nearest);
+        let number = |value: i128| format.of_integer(value, Nearest);
         let mut expected = vec![
             format.integral(fa, Down),
             format.integral(fa, Up),
@@ -290,13 +290,13 @@ fn check_conversions(module: &Module, format: Format) {
         let (long, whole) = (i128::from(bits.cast_signed()), i128::from(bits));
         let mut expected = Vec::new();
         if format == F32 {
-            expected.extend(directions.map(|direction| format.from_integer(int, direction)));
-            expected.extend(directions.map(|direction| format.from_integer(word, direction)));
+            expected.extend(directions.map(|direction| format.of_integer(int, direction)));
+            expected.extend(directions.map(|direction| format.of_integer(word, direction)));
         } else {
-            expected.extend([int, word].map(|value| format.from_integer(value, Nearest)));
+            expected.extend([int, word].map(|value| format.of_integer(value, Nearest)));
         }
-        expected.extend(directions.map(|direction| format.from_integer(long, direction)));
-        expected.extend(directions.map(|direction| format.from_integer(whole, direction)));
+        expected.extend(directions.map(|direction| format.of_integer(long, direction)));
+        expected.extend(directions.map(|direction| format.of_integer(whole, direction)));
         assert_eq!(row, &expected, "{}: from_integers of {bits:#x}", module.text.name);
     }
 }

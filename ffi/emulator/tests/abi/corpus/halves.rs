@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use Direction::{Down, Nearest, Up, Zero};
 
 fn numbers(format: Format) -> Vec<u16> {
-    let one = format.from_integer(1, Nearest) as u16;
+    let one = format.of_integer(1, Nearest) as u16;
     let infinity = format.infinity() as u16;
     vec![
         0,
@@ -269,7 +269,7 @@ fn to_half(module: &Module) {
     let ftz = module.text.fast;
     for (at, row) in module.rows::<u16>("to_half", singles.len(), 16, &inputs).iter().enumerate() {
         let single = |direction| F32.convert(singles[at].to_bits().into(), F16, direction);
-        let of = |value: i128, direction| F16.from_integer(value, direction);
+        let of = |value: i128, direction| F16.of_integer(value, direction);
         let c = integers[at];
         let lower = F32.flushed(F64.convert(doubles[at].to_bits(), F32, Nearest), ftz);
         let expected = [
@@ -298,7 +298,7 @@ fn half_atomics(module: &Module) {
     let out = upload(&[0u32; 4]);
     module.launch("half_atomics", [64, 1, 1], 0, &[out]);
     let found = super::download::<u16>(out, 4);
-    let half = |value: i128| F16.from_integer(value, Nearest) as u16;
+    let half = |value: i128| F16.of_integer(value, Nearest) as u16;
     assert_eq!(found, [half(64), half(-64), half(32), half(32)], "{}", module.text.name);
 }
 
@@ -354,7 +354,7 @@ fn to_bfloat(module: &Module) {
             single(Down),
             single(Up),
             F64.convert(doubles[at].to_bits(), BF16, Nearest),
-            BF16.from_integer(integers[at].into(), Nearest),
+            BF16.of_integer(integers[at].into(), Nearest),
             single(Nearest),
             F32.convert(lower, BF16, Nearest),
         ];
@@ -369,7 +369,7 @@ fn bfloat_atomics(module: &Module) {
     let out = upload(&[0u32; 4]);
     module.launch("bfloat_atomics", [64, 1, 1], 0, &[out]);
     let found = super::download::<u16>(out, 4);
-    let number = |value: i128| BF16.from_integer(value, Nearest) as u16;
+    let number = |value: i128| BF16.of_integer(value, Nearest) as u16;
     assert_eq!(found, [number(32), number(32), number(64), number(-64)], "{}", module.text.name);
 }
 
