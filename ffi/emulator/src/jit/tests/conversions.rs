@@ -277,7 +277,7 @@ pub(super) fn eighths() {
             check(&body, &["f16x2"], "b16", &pairs, exactly, |row| {
                 one(value(row[0] >> 16)) << 8 | one(value(row[0]))
             });
-            let all: Vec<Vec<u64>> = (0..256).map(|at| vec![at << 8 | (at * 7 & 0xff)]).collect();
+            let all: Vec<Vec<u64>> = (0..256).map(|at| vec![at << 8 | ((at * 7) & 0xff)]).collect();
             let body = format!("cvt.rn{manner}.f16x2.{name}x2 %r, %a;");
             let same = |found: u64, wanted: u64| {
                 [0, 16].into_iter().all(|shift| {

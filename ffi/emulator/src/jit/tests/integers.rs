@@ -92,11 +92,11 @@ pub(super) fn products() {
     check_all("mul.lo", &INTEGERS, 2, |_, v| v[0].wrapping_mul(v[1]));
     let high = |ty: &str, a: i128, b: i128| {
         if bits(ty) < 64 {
-            a * b >> bits(ty)
+            (a * b) >> bits(ty)
         } else if ty.starts_with('s') {
-            a * b >> 64
+            (a * b) >> 64
         } else {
-            (a.cast_unsigned() * b.cast_unsigned() >> 64).cast_signed()
+            ((a.cast_unsigned() * b.cast_unsigned()) >> 64).cast_signed()
         }
     };
     check_all("mul.hi", &INTEGERS, 2, |ty, v| high(ty, v[0], v[1]));
@@ -124,7 +124,7 @@ pub(super) fn products_of_24_bits() {
             if ty == "s32" { i64::from(top.cast_signed() >> 8) } else { i64::from(top >> 8) }
         };
         for (part, shift) in [("lo", 0), ("hi", 16)] {
-            let product = |row: &[u64]| (low(row[0]) * low(row[1]) >> shift) as u64;
+            let product = |row: &[u64]| ((low(row[0]) * low(row[1])) >> shift) as u64;
             let body = format!("mul24.{part}.{ty} %r, %a, %b;");
             check(&body, &[ty; 2], ty, &rows(2), exactly, product);
             let body = format!("mad24.{part}.{ty} %r, %a, %b, %c;");
@@ -432,7 +432,7 @@ pub(super) fn carries() {
         let product = format!("mad.hi.cc.{ty} %t, %a, %b, %c; addc.{ty} %r, 0, 0;");
         check(&scoped(&product), &[ty; 3], ty, &rows, exactly, |row| {
             let high = if ty.starts_with('s') {
-                (value(ty, row[0]) * value(ty, row[1]) >> bits(ty)).rem_euclid(modulus)
+                ((value(ty, row[0]) * value(ty, row[1])) >> bits(ty)).rem_euclid(modulus)
             } else {
                 let product = u128::from(row[0]) * u128::from(row[1]);
                 (product >> bits(ty)).cast_signed()

@@ -1,7 +1,5 @@
 //! Instructions that do more than compute: memory, atomics, threads together, control.
 
-use std::sync::atomic::Ordering;
-
 use super::device::{Device, Params, line};
 use super::harness::{Random, check, exactly, note_opcodes, run, width};
 use crate::block::Fault;
@@ -377,7 +375,7 @@ pub(super) fn votes() {
 }
 
 fn matches() {
-    let rows: Vec<Vec<u64>> = (0..128u64).map(|at| vec![(at % 5) << 33 | at % 5]).collect();
+    let rows: Vec<Vec<u64>> = (0..128u64).map(|at| vec![((at % 5) << 33) | (at % 5)]).collect();
     for ty in ["b32", "b64"] {
         let body = format!("match.any.sync.{ty} %r, %a, 0xffffffff;");
         for (at, found) in run(&body, &[ty], "b32", &rows).into_iter().enumerate() {
@@ -470,7 +468,7 @@ pub(super) fn control() {
         assert_eq!(fault, Err(Fault::Trap), "{body}");
     }
     let mut device = load("AGAIN: bra AGAIN;");
-    device.stop.store(1, Ordering::Relaxed);
+    device.stop.set();
     let ended = device.launch("k", line(1, 1), &Params::new().u64(0).u64(0));
     assert_eq!(ended, Err(Fault::Stopped));
     calls();

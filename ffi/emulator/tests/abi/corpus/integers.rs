@@ -63,8 +63,8 @@ fn words(module: &Module) {
             a.checked_rem(b).unwrap_or(7),
             if divides { (sa / sb) as u32 } else { 7 },
             if divides { (sa % sb) as u32 } else { 7 },
-            (u64::from(a) * u64::from(b) >> 32) as u32,
-            (wa * wb >> 32) as u32,
+            ((u64::from(a) * u64::from(b)) >> 32) as u32,
+            ((wa * wb) >> 32) as u32,
             (u64::from(a & 0xff_ffff) * u64::from(b & 0xff_ffff)) as u32,
             (low24(sa) * low24(sb)) as u32,
             a.abs_diff(b).wrapping_add(5),
@@ -72,10 +72,10 @@ fn words(module: &Module) {
             sa.min(sb) as u32,
             a.max(b),
             sa.wrapping_abs() as u32,
-            (wa + wb >> 1) as u32,
-            (wa + wb + 1 >> 1) as u32,
-            (u64::from(a) + u64::from(b) >> 1) as u32,
-            (u64::from(a) + u64::from(b) + 1 >> 1) as u32,
+            ((wa + wb) >> 1) as u32,
+            ((wa + wb + 1) >> 1) as u32,
+            ((u64::from(a) + u64::from(b)) >> 1) as u32,
+            ((u64::from(a) + u64::from(b) + 1) >> 1) as u32,
             a << (b & 31),
             (sa >> (b & 31)) as u32,
             (a / 7).wrapping_add(a % 1000),
@@ -155,8 +155,8 @@ fn wide(module: &Module) {
             a.checked_rem(b).unwrap_or(7),
             if divides { (sa / sb) as u64 } else { 7 },
             if divides { (sa % sb) as u64 } else { 7 },
-            (u128::from(a) * u128::from(b) >> 64) as u64,
-            (i128::from(sa) * i128::from(sb) >> 64) as u64,
+            ((u128::from(a) * u128::from(b)) >> 64) as u64,
+            ((i128::from(sa) * i128::from(sb)) >> 64) as u64,
             sa.min(sb) as u64,
             a.max(b),
             sa.wrapping_abs() as u64,
@@ -227,8 +227,8 @@ fn carries(module: &Module) {
         let (x, y) = (all(&a), all(&b));
         let split = |value: u128| (0..4).map(move |place| (value >> (32 * place)) as u32);
         let product = u128::from(x as u64) * u128::from(y as u64);
-        let sum = u128::from((x >> 32 & 0xffff_ffff) << 32 | x & 0xffff_ffff)
-            + u128::from((y >> 32 & 0xffff_ffff) << 32 | y & 0xffff_ffff);
+        let sum = ((x >> 32 & 0xffff_ffff) << 32 | x & 0xffff_ffff)
+            + ((y >> 32 & 0xffff_ffff) << 32 | y & 0xffff_ffff);
         let results = [x.wrapping_add(y), x.wrapping_sub(y), product, sum];
         results.into_iter().flat_map(split).collect()
     });
@@ -325,7 +325,7 @@ fn summed(width: u32, a: u32, b: u32, signed: bool) -> u32 {
     };
     (0..32)
         .step_by(width as usize)
-        .map(|shift| (part(a, shift) - part(b, shift)).abs() as u32)
+        .map(|shift| (part(a, shift) - part(b, shift)).unsigned_abs() as u32)
         .sum()
 }
 

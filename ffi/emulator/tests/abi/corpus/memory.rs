@@ -66,7 +66,7 @@ fn structures(module: &Module) {
         one[8..16].copy_from_slice(&u64::from(at).to_le_bytes());
         one[16] = at as u8 & 1;
         one[17] = at as u8;
-        one[18..20].copy_from_slice(&(at & 7 | (at * 77 & 0xfff) << 3).to_le_bytes());
+        one[18..20].copy_from_slice(&(at & 7 | ((at * 77) & 0xfff) << 3).to_le_bytes());
         one[20..22].copy_from_slice(&at.to_le_bytes());
         bytes.extend(one);
     }
@@ -79,12 +79,12 @@ fn structures(module: &Module) {
         };
         let at = at as u64;
         assert_eq!(found[0], one[0].wrapping_add(1));
-        assert_eq!(word(2..4), at * 999 * 3 & 0xffff);
-        assert_eq!(word(4..8), at * 12345 ^ 0xff);
+        assert_eq!(word(2..4), (at * 999 * 3) & 0xffff);
+        assert_eq!(word(4..8), (at * 12345) ^ 0xff);
         assert_eq!(word(8..16), at.wrapping_sub(1));
         assert_eq!(found[16], 1 - one[16]);
         assert_eq!(found[17], one[17].wrapping_neg());
-        let fields = (at + 1) & 7 | (at * 77 * 2 & 0xfff) << 3;
+        let fields = (at + 1) & 7 | ((at * 77 * 2) & 0xfff) << 3;
         assert_eq!(word(18..20) & 0x7fff, fields, "{}", module.text.name);
         assert_eq!(word(20..22) & 0x1ff, at.wrapping_sub(1) & 0x1ff, "{}", module.text.name);
     }
