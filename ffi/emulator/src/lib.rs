@@ -16,6 +16,7 @@ mod driver;
 mod engine;
 mod fault;
 mod handle;
+mod heap;
 mod host;
 mod jit;
 mod machine;

@@ -7,6 +7,7 @@ use crate::context::{self, Context};
 use crate::device::Device;
 use crate::driver::limits;
 use crate::handle::{Handle, Table};
+use crate::heap::DeviceHeap;
 use crate::jit::{self, CompileErrorKind, Kernel};
 use crate::machine::Machine;
 use crate::scratch::Scratch;
@@ -135,7 +136,12 @@ fn place(program: &jit::Program, context: &Context) -> Outcome<BTreeMap<String, 
     for variable in &program.variables {
         // A variable of no bytes still has an address of its own.
         let bytes = variable.bytes.max(1);
-        match memory.allocate(bytes, context.number()) {
+        let allocated = if variable.is_managed {
+            memory.allocate_managed(bytes, context.number())
+        } else {
+            memory.allocate(bytes, context.number())
+        };
+        match allocated {
             Ok(address) => {
                 addresses.push(address);
                 placed.insert(variable.name.clone(), Variable { address, bytes: variable.bytes });
@@ -248,6 +254,8 @@ pub(crate) struct KernelGrid {
     pub(crate) shape: Shape,
     /// Where it runs.
     pub(crate) device: Arc<Device>,
+    /// Where it allocates memory.
+    pub(crate) heap: Arc<DeviceHeap>,
 }
 
 impl Grid for KernelGrid {
@@ -279,6 +287,7 @@ impl Grid for KernelGrid {
             sm,
             sm_count: self.device.sms().count(),
             memory: self.device.memory().view(),
+            heap: &*self.heap,
             turn,
         };
         let outcome = self.kernel.run_block(&block, &mut scratch.kernel);

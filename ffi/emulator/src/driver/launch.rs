@@ -104,6 +104,7 @@ fn launch(function: Handle, shape: Shape, stream: Handle, params: Params) -> Out
         params: params.pack(&function)?,
         shape,
         device: stream.context.device().clone(),
+        heap: stream.context.heap().clone(),
     };
     stream.enqueue(Work::Launch(Box::new(grid))).map(|_| ())
 }

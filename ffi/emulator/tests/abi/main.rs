@@ -5,7 +5,9 @@
 mod calls;
 mod child;
 mod context;
+mod corpus;
 mod device;
+mod fault;
 mod green;
 mod hostile;
 mod kernel;
