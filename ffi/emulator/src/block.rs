@@ -25,6 +25,14 @@ pub(crate) struct MemoryView {
     pub(crate) host_ranges: *const std::ffi::c_void,
 }
 
+/// Memory that kernels allocate themselves, with `malloc`.
+pub(crate) trait Heap: Sync {
+    /// An address aligned to 16 bytes, or `None` when there is no room.
+    fn allocate(&self, bytes: u64) -> Option<u64>;
+    /// Frees what `allocate` returned; false when it did not return that.
+    fn free(&self, address: u64) -> bool;
+}
+
 /// One block of a launch, as its virtual SM hands it to compiled code.
 pub(crate) struct Block<'a> {
     /// The kernel's parameter buffer, laid out as the kernel's `params` say.
@@ -43,6 +51,8 @@ pub(crate) struct Block<'a> {
     pub(crate) sm_count: u32,
     /// What may be touched.
     pub(crate) memory: &'a MemoryView,
+    /// Where it may allocate memory.
+    pub(crate) heap: &'a dyn Heap,
     /// Attended to at loop back-edges.
     pub(crate) turn: &'a dyn Turn,
 }
@@ -77,6 +87,11 @@ pub(crate) enum Fault {
     Assert,
     /// `trap` (719).
     Trap,
+    /// A call through a pointer that leads to no function of the expected kind (718).
+    InvalidFunction {
+        /// The pointer.
+        address: u64,
+    },
     /// The device is gone, with all that it had.
     DeviceLost,
     /// The driver asked it to stop.

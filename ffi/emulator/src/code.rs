@@ -44,6 +44,7 @@ impl Code {
     pub(crate) const HOST_MEMORY_ALREADY_REGISTERED: Code = Code(712);
     pub(crate) const HOST_MEMORY_NOT_REGISTERED: Code = Code(713);
     pub(crate) const MISALIGNED_ADDRESS: Code = Code(716);
+    pub(crate) const INVALID_PC: Code = Code(718);
     pub(crate) const LAUNCH_FAILED: Code = Code(719);
     pub(crate) const NOT_SUPPORTED: Code = Code(801);
     pub(crate) const CAPTURE_UNSUPPORTED: Code = Code(900);

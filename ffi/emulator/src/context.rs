@@ -4,6 +4,7 @@ use crate::capture::CAPTURES;
 use crate::code::{Code, Outcome};
 use crate::device::Device;
 use crate::handle::{Handle, Table};
+use crate::heap::DeviceHeap;
 use crate::memory::HOST;
 use crate::module::MODULES;
 use crate::partition::{Green, VIEWS};
@@ -29,6 +30,8 @@ pub(crate) const LIMITS: usize = 7;
 /// `CU_LIMIT_STACK_SIZE`, `_PRINTF_FIFO_SIZE`, `_MALLOC_HEAP_SIZE`, `_DEV_RUNTIME_SYNC_DEPTH`,
 /// `_DEV_RUNTIME_PENDING_LAUNCH_COUNT`, `_MAX_L2_FETCH_GRANULARITY`, `_PERSISTING_L2_CACHE_SIZE`.
 const LIMIT_DEFAULTS: [usize; LIMITS] = [1024, 1 << 20, 8 << 20, 2, 2048, 128, 0];
+/// `CU_LIMIT_MALLOC_HEAP_SIZE`.
+const HEAP_LIMIT: usize = 2;
 
 /// A context as a program holds it: whole, or a primary one seen through a green context.
 #[derive(Clone)]
@@ -51,6 +54,7 @@ pub(crate) struct Context {
     per_thread: Mutex<HashMap<ThreadId, StreamId>>,
     limits: Mutex<[usize; LIMITS]>,
     reach: Reach,
+    heap: Arc<DeviceHeap>,
 }
 
 impl Context {
@@ -69,6 +73,7 @@ impl Context {
             per_thread: Mutex::default(),
             limits: Mutex::new(LIMIT_DEFAULTS),
             reach: Reach::new(device.ordinal(), device.memory()),
+            heap: Arc::new(DeviceHeap::new(device, number, LIMIT_DEFAULTS[HEAP_LIMIT])),
         });
         CONTEXTS.enter(number, Arc::clone(&context));
         context.legacy();
@@ -211,8 +216,16 @@ impl Context {
         limits.get(limit as usize).copied().ok_or(Code::UNSUPPORTED_LIMIT)
     }
 
-    /// Notes a limit. None of them changes what the emulated device can do.
+    /// Where its kernels allocate memory.
+    pub(crate) fn heap(&self) -> &Arc<DeviceHeap> {
+        &self.heap
+    }
+
+    /// Notes a limit. None of them but the heap's size changes what the emulated device can do.
     pub(crate) fn set_limit(&self, limit: u32, value: usize) -> Outcome {
+        if limit as usize == HEAP_LIMIT {
+            self.heap.resize(value)?;
+        }
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         *limits.get_mut(limit as usize).ok_or(Code::UNSUPPORTED_LIMIT)? = value;
         Ok(())

@@ -10,6 +10,7 @@ pub(crate) fn code_of(fault: Fault) -> Option<Code> {
         Fault::MisalignedAddress { .. } => Some(Code::MISALIGNED_ADDRESS),
         Fault::Assert => Some(Code::ASSERT),
         Fault::Trap => Some(Code::LAUNCH_FAILED),
+        Fault::InvalidFunction { .. } => Some(Code::INVALID_PC),
         // As drivers report a device that no longer answers.
         Fault::DeviceLost => Some(Code::UNKNOWN),
         Fault::Stopped => None,

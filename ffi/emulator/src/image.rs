@@ -94,7 +94,12 @@ fn place(program: &jit::Program, context: &Context) -> Outcome<BTreeMap<String, 
     for variable in &program.variables {
         // A variable of no bytes still has an address of its own.
         let bytes = variable.bytes.max(1);
-        match memory.allocate(bytes, context.number()) {
+        let allocated = if variable.is_managed {
+            memory.allocate_managed(bytes, context.number())
+        } else {
+            memory.allocate(bytes, context.number())
+        };
+        match allocated {
             Ok(address) => {
                 addresses.push(address);
                 placed.insert(variable.name.clone(), Variable { address, bytes: variable.bytes });

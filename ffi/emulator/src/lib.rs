@@ -19,6 +19,7 @@ mod engine;
 mod fault;
 mod graph;
 mod handle;
+mod heap;
 mod host;
 mod image;
 mod jit;

@@ -219,6 +219,7 @@ impl Grid for KernelGrid {
             sm,
             sm_count: self.context.device().sms().count(),
             memory: self.context.reach().view(),
+            heap: &**self.context.heap(),
             turn,
         };
         let outcome = self.kernel.run_block(&block, &mut scratch.kernel);

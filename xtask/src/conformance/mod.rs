@@ -9,6 +9,7 @@ mod links;
 mod no_device;
 mod numba;
 mod numba_list;
+mod ptx;
 
 use crate::failure::Failure;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ enum Suite {
     Cudarc,
     /// The tests that numba-cuda ships
     Numba(numba::Arguments),
+    /// The corpus of CUDA C++ from three versions of NVRTC
+    Ptx,
     /// NVIDIA's own driver without a device against the emulator without one
     NoDevice,
 }
@@ -42,9 +45,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.suite {
         Some(Suite::Cudarc) => cudarc::run(&library),
         Some(Suite::Numba(arguments)) => numba::run(arguments, &library),
+        Some(Suite::Ptx) => ptx::run(),
         Some(Suite::NoDevice) => no_device::run(&library),
         None => {
             no_device::run(&library)?;
+            ptx::run()?;
             cudarc::run(&library)?;
             numba::run(&numba::Arguments::default(), &library)
         }

@@ -22,7 +22,8 @@ pub(crate) enum CompileErrorKind {
     InvalidPtx,
     /// Written in a PTX ISA that is newer than the driver's (222).
     UnsupportedPtxVersion,
-    /// Made for an architecture that the device is not (209).
+    /// Made for an architecture that the device is not (209). That is what drivers are reported to
+    /// say (numba #1940, Theano/libgpuarray #289, GPUEnabler #27); LuxCore #492 tells of 218.
     NoBinary,
 }
 

@@ -9,14 +9,18 @@ use corosensei::Yielder;
 
 use super::exchange::{Operands, Position};
 use super::wait::Wait;
-use crate::block::{Fault, MemoryView, Turn};
+use crate::block::{Fault, Heap, MemoryView, Turn};
 
 /// Generic addresses of shared memory start here. No address of the host or of the device can lie
 /// here, because user space ends below 2^56 on every machine that we run on.
 pub(super) const SHARED_WINDOW: u64 = 1 << 56;
 /// Generic addresses of a thread's local memory start here.
 pub(super) const LOCAL_WINDOW: u64 = 2 << 56;
-/// How long each of the two windows is.
+/// Generic addresses of a kernel's parameters start here.
+pub(super) const PARAM_WINDOW: u64 = 3 << 56;
+/// Addresses of functions start here. Nothing can be loaded from them.
+pub(super) const FUNCTION_WINDOW: u64 = 4 << 56;
+/// How long each of the windows of memory is.
 pub(super) const WINDOW_BYTES: u64 = 1 << 32;
 
 /// What all threads of a block see.
@@ -34,6 +38,7 @@ pub(super) struct BlockFrame {
     pub(super) shared_bytes: u64,
     /// The kernel's parameters.
     pub(super) params: *const u8,
+    pub(super) param_bytes: u64,
     /// Addresses of the module's variables, by their index.
     pub(super) symbols: *const AtomicU64,
     /// The block's turn on its SM, a `&dyn Turn` whose lifetime no record can name; only helpers and
@@ -57,6 +62,8 @@ pub(super) struct BlockFrame {
     pub(super) resume: *const Cell<u32>,
     pub(super) values: *const Cell<u64>,
     pub(super) operands: *const Cell<Operands>,
+    /// Where the block's own reference to its heap is; for helpers alone.
+    pub(super) heap: *const &'static dyn Heap,
     /// The first fault; only helpers and the executor look at it.
     pub(super) fault: Cell<Option<Fault>>,
 }
@@ -69,6 +76,12 @@ impl BlockFrame {
             self.fault.set(Some(fault));
         }
         LEFT
+    }
+
+    /// Where kernels allocate memory.
+    pub(super) fn heap(&self) -> &dyn Heap {
+        // SAFETY: `run_block` points it at the block's reference, which outlives the run.
+        unsafe { *self.heap }
     }
 
     /// Why compiled code left.

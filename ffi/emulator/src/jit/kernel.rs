@@ -154,6 +154,7 @@ impl Kernel {
             shared,
             shared_bytes,
             params: block.params.as_ptr(),
+            param_bytes: u64::from(self.param_bytes),
             symbols: self.symbols.as_ptr(),
             turn: (&raw const block.turn).cast(),
             grid: block.grid,
@@ -168,6 +169,7 @@ impl Kernel {
             resume: ptr::null(),
             values: ptr::null(),
             operands: ptr::null(),
+            heap: (&raw const block.heap).cast(),
             fault: Cell::new(None),
         }
     }
@@ -200,6 +202,7 @@ pub(super) fn measure_frame(entry: EntryFn, variables: usize, param_bytes: u32) 
         params: params.as_ptr(),
         symbols: symbols.as_ptr(),
         turn: ptr::null(),
+        param_bytes: 0,
         grid: [1; 3],
         threads: [1; 3],
         index: [0; 3],
@@ -212,6 +215,7 @@ pub(super) fn measure_frame(entry: EntryFn, variables: usize, param_bytes: u32) 
         resume: ptr::null(),
         values: ptr::null(),
         operands: ptr::null(),
+        heap: std::ptr::null(),
         fault: Cell::new(None),
     };
     let thread = ThreadFrame::new();

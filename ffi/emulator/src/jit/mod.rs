@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod executor;
 mod frame;
+mod functions;
 mod helpers;
 mod kernel;
 mod lower;

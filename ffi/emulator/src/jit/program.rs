@@ -84,7 +84,7 @@ pub(super) fn compile_in_form(
     check_claim(&ptx::header(text)?, claim)?;
     let module = ptx::parse(text)?;
     let mut unit = Unit::new(native_module(text.len())?, &module)?;
-    let variables = variables(&module)?;
+    let variables = variables(&module, |name| unit.function_address(name))?;
     let mut outcomes = Vec::new();
     for function in &module.functions {
         if function.body.is_some() {
@@ -107,7 +107,8 @@ pub(super) fn compile_in_form(
             unsafe { std::mem::transmute::<*const u8, EntryFn>(code) }
         })
         .collect();
-    let code = Arc::new(Code::new(unit.into_module()));
+    let functions = unit.placed_functions();
+    let code = Arc::new(Code::new(unit.into_module(), functions));
     let symbols = symbol_table(variables.len());
     let mut kernels = HashMap::new();
     for ((function, outcome), entry) in outcomes.iter().zip(entries) {

@@ -16,6 +16,8 @@ pub(crate) struct Variable {
     pub(crate) align: u32,
     /// Kernels only read it.
     pub(crate) is_constant: bool,
+    /// The host uses it by the same address.
+    pub(crate) is_managed: bool,
     /// Other modules and the driver's callers may name it.
     pub(crate) is_visible: bool,
     /// Its first bytes; what follows is zero.
@@ -47,7 +49,12 @@ impl Variable {
 }
 
 /// The variables of a module that lie in the device's memory, in the order of the text.
-pub(super) fn variables(module: &Module<'_>) -> Result<Vec<Variable>, CompileError> {
+///
+/// `function_address` knows the functions whose pointers may stand in initial values.
+pub(super) fn variables(
+    module: &Module<'_>,
+    function_address: impl Fn(&str) -> Option<u64>,
+) -> Result<Vec<Variable>, CompileError> {
     let declared: Vec<&Declared<'_>> = module
         .variables
         .iter()
@@ -55,12 +62,13 @@ pub(super) fn variables(module: &Module<'_>) -> Result<Vec<Variable>, CompileErr
         .collect();
     let by_name: HashMap<&str, usize> =
         declared.iter().enumerate().map(|(at, variable)| (variable.name, at)).collect();
-    declared.iter().map(|variable| described(variable, &by_name)).collect()
+    declared.iter().map(|variable| described(variable, &by_name, &function_address)).collect()
 }
 
 fn described(
     variable: &Declared<'_>,
     by_name: &HashMap<&str, usize>,
+    function_address: &impl Fn(&str) -> Option<u64>,
 ) -> Result<Variable, CompileError> {
     let width = variable.element.bytes() as usize;
     let mut initial = Vec::with_capacity(variable.initial.len() * width);
@@ -69,6 +77,10 @@ fn described(
         match *value {
             Initial::Bits(bits) => initial.extend_from_slice(&bits.to_le_bytes()[..width]),
             Initial::Address { symbol, offset } => {
+                if let (0, Some(address)) = (offset, function_address(symbol)) {
+                    initial.extend_from_slice(&address.to_le_bytes());
+                    continue;
+                }
                 let Some(&target) = by_name.get(symbol) else {
                     let reason = format!("the address of {symbol} is not supported as a value");
                     return Err(CompileError::invalid(variable.line, reason));
@@ -84,6 +96,7 @@ fn described(
         bytes: variable.bytes.unwrap_or(0),
         align: variable.align,
         is_constant: variable.space == Space::Const,
+        is_managed: variable.managed,
         is_visible: variable.visible,
         initial,
         addresses,

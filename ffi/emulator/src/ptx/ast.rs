@@ -55,6 +55,7 @@ pub(crate) enum Type {
     B16,
     B32,
     B64,
+    B128,
     U8,
     U16,
     U32,
@@ -63,6 +64,8 @@ pub(crate) enum Type {
     S16,
     S32,
     S64,
+    U16x2,
+    S16x2,
     F16,
     F16x2,
     Bf16,
@@ -80,6 +83,7 @@ impl Type {
             "b16" => Type::B16,
             "b32" => Type::B32,
             "b64" => Type::B64,
+            "b128" => Type::B128,
             "u8" => Type::U8,
             "u16" => Type::U16,
             "u32" => Type::U32,
@@ -88,6 +92,8 @@ impl Type {
             "s16" => Type::S16,
             "s32" => Type::S32,
             "s64" => Type::S64,
+            "u16x2" => Type::U16x2,
+            "s16x2" => Type::S16x2,
             "f16" => Type::F16,
             "f16x2" => Type::F16x2,
             "bf16" => Type::Bf16,
@@ -103,8 +109,16 @@ impl Type {
         match self {
             Type::Pred | Type::B8 | Type::U8 | Type::S8 => 1,
             Type::B16 | Type::U16 | Type::S16 | Type::F16 | Type::Bf16 => 2,
-            Type::B32 | Type::U32 | Type::S32 | Type::F32 | Type::F16x2 | Type::Bf16x2 => 4,
+            Type::B32
+            | Type::U32
+            | Type::S32
+            | Type::U16x2
+            | Type::S16x2
+            | Type::F32
+            | Type::F16x2
+            | Type::Bf16x2 => 4,
             Type::B64 | Type::U64 | Type::S64 | Type::F64 => 8,
+            Type::B128 => 16,
         }
     }
 
@@ -115,12 +129,12 @@ impl Type {
 
     /// Whether it is a signed integer.
     pub(crate) fn is_signed(self) -> bool {
-        matches!(self, Type::S8 | Type::S16 | Type::S32 | Type::S64)
+        matches!(self, Type::S8 | Type::S16 | Type::S32 | Type::S64 | Type::S16x2)
     }
 
     /// Whether it is bits without a meaning.
     pub(crate) fn is_bits(self) -> bool {
-        matches!(self, Type::B8 | Type::B16 | Type::B32 | Type::B64)
+        matches!(self, Type::B8 | Type::B16 | Type::B32 | Type::B64 | Type::B128)
     }
 }
 
@@ -145,6 +159,8 @@ pub(crate) struct Variable<'t> {
     pub(crate) external: bool,
     /// Declared `.visible`.
     pub(crate) visible: bool,
+    /// Declared `.attribute(.managed)`: the host uses it by the same address.
+    pub(crate) managed: bool,
 }
 
 /// The initial value of one element.
@@ -152,9 +168,9 @@ pub(crate) struct Variable<'t> {
 pub(crate) enum Initial<'t> {
     /// These bits, as many as the element has.
     Bits(u64),
-    /// The address of a variable, plus an offset.
+    /// The address of a variable or function, plus an offset.
     Address {
-        /// The variable.
+        /// The variable or function.
         symbol: &'t str,
         /// Added to its address.
         offset: i64,
@@ -209,6 +225,15 @@ pub(crate) enum Statement<'t> {
         name: &'t str,
         /// The labels.
         labels: Vec<&'t str>,
+    },
+    /// `name: .callprototype (.param .b32 _) _ (.param .b64 _);`
+    Prototype {
+        /// Its name.
+        name: &'t str,
+        /// Bytes of each result of a function that is called by it.
+        results: Vec<u64>,
+        /// Bytes of each parameter.
+        params: Vec<u64>,
     },
     /// `{ … }`: names declared inside end with it.
     Scope(Vec<Statement<'t>>),
@@ -266,6 +291,8 @@ pub(crate) enum Operand<'t> {
         /// Added to it, in bytes.
         offset: i64,
     },
+    /// `[texture, {x, y}]`
+    Sample(&'t str, Vec<Operand<'t>>),
     /// `a|b`: two destinations.
     Pair(Box<Operand<'t>>, Box<Operand<'t>>),
     /// `(a, b)` of a call.

@@ -4,15 +4,22 @@
 mod atomics;
 mod bits;
 mod clock;
+mod exact;
+mod function;
 mod half;
+mod heap;
 mod math;
 mod memory;
+mod print;
 mod rounding;
+mod simd;
 mod sync;
 
 use cranelift_codegen::ir::{Type, types};
 
+pub(super) use half::Eighth;
 pub(super) use rounding::Rounding;
+pub(super) use simd::PackedOp;
 
 /// Declares the table: a name for the compiler, the function, its parameters and its result.
 macro_rules! helpers {
@@ -49,19 +56,30 @@ macro_rules! helpers {
 
 helpers! {
     GlobalAccess = memory::global_access: (I64, I64, I32) -> I32;
-    GenericAccess = memory::generic_access: (I64, I64, I64, I32) -> I64;
+    GenericAccess = memory::generic_access: (I64, I64, I64, I32, I32) -> I64;
     OutsideShared = memory::outside_shared: (I64, I64, I32) -> I32;
     OutsideLocal = memory::outside_local: (I64, I64, I32) -> I32;
+    OutsideParams = memory::outside_params: (I64, I64, I32) -> I32;
+    FindFunction = function::find: (I64, I64, I64, I32) -> I64;
+    HeapAllocate = heap::allocate: (I64, I64) -> I64;
+    HeapFree = heap::free: (I64, I64) -> I32;
+    Print = print::print: (I64, I64, I64, I64) -> I64;
+    AssertFail = print::assert_fail: (I64, I64, I64, I64, I64, I32, I32, I32, I32) -> I32;
     AtomicAddF32 = atomics::add_f32: (I64, F32) -> F32;
     AtomicAddF64 = atomics::add_f64: (I64, F64) -> F64;
     AtomicIncrement = atomics::increment: (I64, I32) -> I32;
     AtomicDecrement = atomics::decrement: (I64, I32) -> I32;
+    AtomicAddF16 = atomics::add_f16: (I64, I32) -> I32;
+    AtomicAddBf16 = atomics::add_bf16: (I64, I32) -> I32;
+    AtomicAddF16x2 = atomics::add_f16x2: (I64, I32) -> I32;
+    AtomicAddBf16x2 = atomics::add_bf16x2: (I64, I32) -> I32;
+    AtomicExchange128 = atomics::exchange128: (I64, I64, I64, I64);
+    AtomicCompare128 = atomics::compare128: (I64, I64, I64, I64, I64, I64);
     Barrier = sync::barrier: (I64, I32, I32, I32, I32) -> I32;
     Warp = sync::warp: (I64, I32, I32, I64, I32, I32) -> I64;
     Active = sync::active: (I64, I32) -> I32;
     Poll = sync::poll: (I64, I64) -> I32;
     Trap = sync::trap: (I64) -> I32;
-    AssertFail = sync::assert_fail: (I64) -> I32;
     StackOverflow = sync::stack_overflow: (I64, I64) -> I32;
     Clock = clock::clock: () -> I64;
     GlobalTimer = clock::global_timer: () -> I64;
@@ -77,17 +95,30 @@ helpers! {
     FmaF32 = rounding::fma_f32: (F32, F32, F32, I32) -> F32;
     DivF32 = rounding::div_f32: (F32, F32, I32) -> F32;
     SqrtF32 = rounding::sqrt_f32: (F32, I32) -> F32;
+    AddF64 = rounding::add_f64: (F64, F64, I32) -> F64;
+    MulF64 = rounding::mul_f64: (F64, F64, I32) -> F64;
+    FmaF64 = rounding::fma_f64: (F64, F64, F64, I32) -> F64;
+    DivF64 = rounding::div_f64: (F64, F64, I32) -> F64;
+    SqrtF64 = rounding::sqrt_f64: (F64, I32) -> F64;
     NarrowF64 = rounding::narrow_f64: (F64, I32) -> F32;
     SignedToF32 = rounding::signed_to_f32: (I64, I32) -> F32;
     UnsignedToF32 = rounding::unsigned_to_f32: (I64, I32) -> F32;
     SignedToF64 = rounding::signed_to_f64: (I64, I32) -> F64;
     UnsignedToF64 = rounding::unsigned_to_f64: (I64, I32) -> F64;
     F32ToF16 = half::f32_to_f16: (F32, I32) -> I32;
-    F64ToF16 = half::f64_to_f16: (F64) -> I32;
+    F64ToF16 = half::f64_to_f16: (F64, I32) -> I32;
+    F64ToBf16 = half::f64_to_bf16: (F64, I32) -> I32;
+    SignedToF16 = half::signed_to_f16: (I64, I32) -> I32;
+    UnsignedToF16 = half::unsigned_to_f16: (I64, I32) -> I32;
+    SignedToBf16 = half::signed_to_bf16: (I64, I32) -> I32;
+    UnsignedToBf16 = half::unsigned_to_bf16: (I64, I32) -> I32;
     F16ToF32 = half::f16_to_f32: (I32) -> F32;
     F32ToBf16 = half::f32_to_bf16: (F32, I32) -> I32;
+    F32ToEighth = half::f32_to_eighth: (F32, I32) -> I32;
+    EighthToF16 = half::eighth_to_f16: (I32, I32) -> I32;
     F16Fma = half::f16_fma: (I32, I32, I32) -> I32;
     Bf16Fma = half::bf16_fma: (I32, I32, I32) -> I32;
+    Packed = simd::packed: (I32, I32, I32, I32, I32) -> I32;
     Permute = bits::permute: (I32, I32, I32, I32) -> I32;
     Extract = bits::extract: (I64, I32, I32, I32, I32) -> I64;
     Insert = bits::insert: (I64, I64, I32, I32, I32) -> I64;

@@ -1,5 +1,9 @@
-//! Single-precision arithmetic rounded toward zero, up or down, exactly. The host rounds to nearest;
-//! the sign of the error, computed without error in double precision, says which neighbour is right.
+//! Arithmetic rounded toward zero, up or down, exactly. The host rounds to nearest; the sign of the
+//! error, computed without error, says which neighbour is right.
+
+use std::cmp::Ordering;
+
+use super::exact::Exact;
 
 /// How a result that does not fit is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,99 +19,140 @@ pub(crate) enum Rounding {
     Up,
 }
 
-/// What the PTX ISA calls the canonical NaN of a single.
-const NAN: f32 = f32::from_bits(0x7fff_ffff);
+/// Where the exact value lies, seen from the nearest one: on the side of zero, or beyond.
+fn inward(is_minus: bool) -> Ordering {
+    if is_minus { Ordering::Greater } else { Ordering::Less }
+}
 
-/// Moves `nearest` to the right neighbour; `error` has the sign of the exact value minus `nearest`.
-fn directed(nearest: f32, error: f64, rounding: Rounding) -> f32 {
-    if nearest.is_nan() {
-        return NAN;
-    }
-    let down = error < 0.0;
-    let up = error > 0.0;
-    match rounding {
-        Rounding::Down if down => nearest.next_down(),
-        Rounding::Up if up => nearest.next_up(),
-        // A nearest value of zero lies on the side of its sign, and so does the exact one.
-        Rounding::Zero if down && nearest.is_sign_positive() && nearest != 0.0 => {
-            nearest.next_down()
+/// Defines the arithmetic of a float type; `$nan` is what an operation makes that has no value.
+macro_rules! arithmetic {
+    ($float:ident, $nan:expr, $directed:ident, $add:ident, $mul:ident, $fma:ident, $div:ident, $sqrt:ident) => {
+        /// Moves `nearest` to the right neighbour; `error` is how the exact value compares with it.
+        /// Where the operands were finite, an infinite nearest value means that the exact one is
+        /// finite.
+        fn $directed(nearest: $float, error: Ordering, rounding: Rounding) -> $float {
+            let is_minus = nearest.is_sign_negative();
+            // A nearest value of zero lies on the side of its sign, and so does the exact one.
+            let shrinks = nearest != 0.0 && error == inward(is_minus);
+            match (rounding, error) {
+                (Rounding::Down, Ordering::Less) => nearest.next_down(),
+                (Rounding::Up, Ordering::Greater) => nearest.next_up(),
+                (Rounding::Zero, Ordering::Less) if shrinks => nearest.next_down(),
+                (Rounding::Zero, Ordering::Greater) if shrinks => nearest.next_up(),
+                _ => nearest,
+            }
         }
-        Rounding::Zero if up && nearest.is_sign_negative() && nearest != 0.0 => nearest.next_up(),
-        _ => nearest,
-    }
+
+        /// `a + b`
+        pub(super) extern "C" fn $add(a: $float, b: $float, rounding: Rounding) -> $float {
+            $fma(a, 1.0, b, rounding)
+        }
+
+        /// `a * b`
+        pub(super) extern "C" fn $mul(a: $float, b: $float, rounding: Rounding) -> $float {
+            let nearest = a * b;
+            if nearest.is_nan() {
+                return $nan;
+            }
+            if !(a.is_finite() && b.is_finite()) {
+                return nearest;
+            }
+            let error = if nearest.is_infinite() {
+                inward(nearest.is_sign_negative())
+            } else {
+                let exact = Exact::zero().plus_product(f64::from(a), f64::from(b));
+                exact.plus(-f64::from(nearest)).sign()
+            };
+            $directed(nearest, error, rounding)
+        }
+
+        /// `a * b + c`
+        pub(super) extern "C" fn $fma(
+            a: $float,
+            b: $float,
+            c: $float,
+            rounding: Rounding,
+        ) -> $float {
+            let nearest = a.mul_add(b, c);
+            if nearest.is_nan() {
+                return $nan;
+            }
+            if !(a.is_finite() && b.is_finite() && c.is_finite()) {
+                return nearest;
+            }
+            let exact = Exact::zero().plus_product(f64::from(a), f64::from(b)).plus(f64::from(c));
+            if exact.sign() == Ordering::Equal {
+                // Minus zero when rounding down, unless both addends are plus zero.
+                let product_is_minus = a.is_sign_negative() != b.is_sign_negative();
+                let both = product_is_minus == c.is_sign_negative();
+                return match rounding {
+                    Rounding::Down if !both => -0.0,
+                    _ => nearest,
+                };
+            }
+            let error = if nearest.is_infinite() {
+                inward(nearest.is_sign_negative())
+            } else {
+                exact.plus(-f64::from(nearest)).sign()
+            };
+            $directed(nearest, error, rounding)
+        }
+
+        /// `a / b`
+        pub(super) extern "C" fn $div(a: $float, b: $float, rounding: Rounding) -> $float {
+            let nearest = a / b;
+            if nearest.is_nan() {
+                return $nan;
+            }
+            if !(a.is_finite() && b.is_finite()) || b == 0.0 {
+                return nearest;
+            }
+            let error = if nearest.is_infinite() {
+                inward(nearest.is_sign_negative())
+            } else {
+                let product = Exact::zero().plus_product(-f64::from(nearest), f64::from(b));
+                let remainder = product.plus(f64::from(a)).sign();
+                if b.is_sign_negative() { remainder.reverse() } else { remainder }
+            };
+            $directed(nearest, error, rounding)
+        }
+
+        /// The square root of `a`
+        pub(super) extern "C" fn $sqrt(a: $float, rounding: Rounding) -> $float {
+            let nearest = a.sqrt();
+            if nearest.is_nan() {
+                return $nan;
+            }
+            if !nearest.is_finite() {
+                return nearest;
+            }
+            let square = Exact::zero().plus_product(-f64::from(nearest), f64::from(nearest));
+            $directed(nearest, square.plus(f64::from(a)).sign(), rounding)
+        }
+    };
 }
 
-/// An exact sum of two doubles as a rounded one and what is missing (Knuth's two-sum).
-fn two_sum(a: f64, b: f64) -> (f64, f64) {
-    let sum = a + b;
-    let b_part = sum - a;
-    let a_part = sum - b_part;
-    (sum, (a - a_part) + (b - b_part))
-}
-
-/// Rounds `high + low` to single, where `low` is less than half of `high`'s last place.
-fn round_pair(nearest: f32, high: f64, low: f64, rounding: Rounding) -> f32 {
-    directed(nearest, (high - f64::from(nearest)) + low, rounding)
-}
-
-/// The sign of an exact zero: minus when rounding down, unless both addends are plus.
-fn exact_zero(result: f32, both_positive: bool, both_negative: bool, rounding: Rounding) -> f32 {
-    if result != 0.0 || both_positive || both_negative {
-        return result;
-    }
-    if rounding == Rounding::Down { -0.0 } else { 0.0 }
-}
-
-/// `a + b`
-pub(super) extern "C" fn add_f32(a: f32, b: f32, rounding: Rounding) -> f32 {
-    let (high, low) = two_sum(f64::from(a), f64::from(b));
-    let rounded = round_pair(a + b, high, low, rounding);
-    let positive = a.is_sign_positive() && b.is_sign_positive();
-    let negative = a.is_sign_negative() && b.is_sign_negative();
-    exact_zero(rounded, positive, negative, rounding)
-}
-
-/// `a * b`
-pub(super) extern "C" fn mul_f32(a: f32, b: f32, rounding: Rounding) -> f32 {
-    // 24 by 24 bits fit a double, and so does the exponent.
-    round_pair(a * b, f64::from(a) * f64::from(b), 0.0, rounding)
-}
-
-/// `a * b + c`
-pub(super) extern "C" fn fma_f32(a: f32, b: f32, c: f32, rounding: Rounding) -> f32 {
-    let product = f64::from(a) * f64::from(b);
-    let (high, low) = two_sum(product, f64::from(c));
-    let rounded = round_pair(a.mul_add(b, c), high, low, rounding);
-    let positive = product.is_sign_positive() && c.is_sign_positive();
-    let negative = product.is_sign_negative() && c.is_sign_negative();
-    if high == 0.0 { exact_zero(rounded, positive, negative, rounding) } else { rounded }
-}
-
-/// `a / b`
-pub(super) extern "C" fn div_f32(a: f32, b: f32, rounding: Rounding) -> f32 {
-    let nearest = a / b;
-    if !nearest.is_finite() && (a.is_infinite() || b == 0.0) {
-        return if nearest.is_nan() { NAN } else { nearest };
-    }
-    if nearest.is_infinite() {
-        return directed(nearest, -f64::from(nearest), rounding);
-    }
-    // The remainder of a division rounded to nearest fits a double.
-    let remainder = f64::from(-nearest).mul_add(f64::from(b), f64::from(a));
-    directed(nearest, if b.is_sign_negative() { -remainder } else { remainder }, rounding)
-}
-
-/// The square root of `a`
-pub(super) extern "C" fn sqrt_f32(a: f32, rounding: Rounding) -> f32 {
-    let nearest = a.sqrt();
-    directed(nearest, f64::from(-nearest).mul_add(f64::from(nearest), f64::from(a)), rounding)
-}
+// What the PTX ISA calls the canonical NaN of a single; a double's NaN has no bits that it names.
+arithmetic!(
+    f32,
+    f32::from_bits(0x7fff_ffff),
+    directed32,
+    add_f32,
+    mul_f32,
+    fma_f32,
+    div_f32,
+    sqrt_f32
+);
+arithmetic!(f64, f64::NAN, directed64, add_f64, mul_f64, fma_f64, div_f64, sqrt_f64);
 
 /// A double as a single.
 pub(super) extern "C" fn narrow_f64(a: f64, rounding: Rounding) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "the rounding is what is asked for")]
     let nearest = a as f32;
-    directed(nearest, a - f64::from(nearest), rounding)
+    match a.partial_cmp(&f64::from(nearest)) {
+        Some(error) => directed32(nearest, error, rounding),
+        None => f32::from_bits(0x7fff_ffff),
+    }
 }
 
 /// Defines a conversion of an integer: to nearest by the host, the error in 128 bits.

@@ -53,11 +53,6 @@ pub(super) extern "C" fn trap(frame: &BlockFrame) -> u32 {
     frame.fail(Fault::Trap)
 }
 
-/// `__assertfail`
-pub(super) extern "C" fn assert_fail(frame: &BlockFrame) -> u32 {
-    frame.fail(Fault::Assert)
-}
-
 /// A call found no room for its frame: the device would run past the thread's local memory.
 pub(super) extern "C" fn stack_overflow(frame: &BlockFrame, thread: &ThreadFrame) -> u32 {
     frame.fail(Fault::IllegalAddress { address: LOCAL_WINDOW + thread.local_bytes, bytes: 8 })

@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::{StackSlotData, StackSlotKind};
 
 use super::function::{Lowering, clif};
-use super::names::{Label, NamedPlace, Place, Register, Scope};
+use super::names::{Label, NamedPlace, Place, Prototype, Register, Scope};
 use crate::jit::error::CompileError;
 use crate::ptx::{Instruction, Space, Statement, Type, Variable as Declared};
 
@@ -18,7 +18,7 @@ impl<'t> Lowering<'_, '_, 't> {
                 }
                 Statement::Variable(variable) => self.declare_variable(variable)?,
                 Statement::Label { name, .. } => self.begin_label(name),
-                Statement::BranchTargets { .. } => {}
+                Statement::BranchTargets { .. } | Statement::Prototype { .. } => {}
                 Statement::Scope(inner) => {
                     self.scopes.push(Scope::default());
                     self.statements(inner)?;
@@ -52,6 +52,13 @@ impl<'t> Lowering<'_, '_, 't> {
                 Statement::BranchTargets { name, labels } => {
                     let scope = self.scopes.last_mut().expect("a body has a scope");
                     scope.branch_targets.insert(name, labels.clone());
+                }
+                Statement::Prototype { name, results, params } => {
+                    let signature = self.unit.signature_number(params.clone(), results.clone());
+                    let prototype =
+                        Prototype { signature, results: results.clone(), params: params.clone() };
+                    let scope = self.scopes.last_mut().expect("a body has a scope");
+                    scope.prototypes.insert(name, prototype);
                 }
                 _ => {}
             }

@@ -147,7 +147,11 @@ impl<'t> Lowering<'_, '_, 't> {
 
     /// A float as the host can compare it.
     fn comparable(&mut self, value: Value, ty: Type, ftz: bool) -> Value {
-        let value = self.flushed(value, ty, ftz);
+        let value = if ty == Type::F16 {
+            self.flushed_half(value, ftz)
+        } else {
+            self.flushed(value, ty, ftz)
+        };
         self.widened(value, ty)
     }
 

@@ -7,7 +7,7 @@ use super::Lowered;
 use super::function::{Lowering, clif};
 use super::modifiers::Modifiers;
 use super::operands::exactly;
-use crate::jit::helpers::{Helper, Rounding};
+use crate::jit::helpers::{Eighth, Helper, Rounding};
 use crate::ptx::{Instruction, Type};
 
 /// The types of single values that are converted.
@@ -38,6 +38,18 @@ struct Manner {
     relu: bool,
 }
 
+/// The words for two numbers of 8 bits.
+pub(super) const EIGHTHS: &[(&str, Eighth)] = &[("e4m3x2", Eighth::E4m3), ("e5m2x2", Eighth::E5m2)];
+
+/// Takes `.f16x2` when two numbers of 8 bits become that.
+fn from_eighths(modifiers: &mut Modifiers<'_, '_>) -> Option<Eighth> {
+    let mut ahead = *modifiers;
+    ahead.ty(&[Type::F16x2]).ok()?;
+    let eighth = ahead.choose(EIGHTHS)?;
+    *modifiers = ahead;
+    Some(eighth)
+}
+
 fn is_float(ty: Type) -> bool {
     matches!(ty, Type::F16 | Type::Bf16 | Type::F32 | Type::F64)
 }
@@ -57,8 +69,26 @@ impl<'t> Lowering<'_, '_, 't> {
         let rounding = if integral.is_none() { modifiers.rounding() } else { None };
         let ftz = modifiers.accept("ftz");
         let saturate = modifiers.accept("sat");
+        let finite = modifiers.accept("satfinite");
         let relu = modifiers.accept("relu");
         let manner = Manner { rounding, integral, ftz, saturate, relu };
+        let nearest = rounding == Some(Rounding::Nearest) && !ftz && !saturate;
+        if let Some(eighth) = modifiers.choose(EIGHTHS) {
+            if !(nearest && finite) {
+                return Err("a number of 8 bits needs .rn.satfinite".into());
+            }
+            return self.convert_to_eighths(inst, modifiers, eighth, relu);
+        }
+        if finite {
+            return Err("modifier .satfinite is not supported here".into());
+        }
+        if let Some(eighth) = from_eighths(&mut modifiers) {
+            if !nearest {
+                return Err("a number of 8 bits is converted with .rn".into());
+            }
+            modifiers.finish()?;
+            return self.convert_from_eighths(inst, eighth, relu);
+        }
         if let Ok(pair) = modifiers.ty(&[Type::F16x2, Type::Bf16x2]) {
             modifiers.ty(&[Type::F32])?;
             modifiers.finish()?;
@@ -147,14 +177,15 @@ impl<'t> Lowering<'_, '_, 't> {
                 let rounding = self.constant(types::I32, rounding as u64);
                 self.call(helper, &[wide, rounding])
             }
-            // Integers that do not fit a double are infinite as halves.
             _ => {
-                let double = if signed || from.bits() < 64 {
-                    self.builder.ins().fcvt_from_sint(types::F64, wide)
-                } else {
-                    self.builder.ins().fcvt_from_uint(types::F64, wide)
+                let helper = match (signed, to) {
+                    (true, Type::F16) => Helper::SignedToF16,
+                    (false, Type::F16) => Helper::UnsignedToF16,
+                    (true, _) => Helper::SignedToBf16,
+                    (false, _) => Helper::UnsignedToBf16,
                 };
-                let bits = self.call(Helper::F64ToF16, &[double]);
+                let rounding = self.constant(types::I32, rounding as u64);
+                let bits = self.call(helper, &[wide, rounding]);
                 self.builder.ins().ireduce(types::I16, bits)
             }
         };
@@ -209,7 +240,9 @@ impl<'t> Lowering<'_, '_, 't> {
                 self.call(Helper::NarrowF64, &[value, rounding])
             }
             (Type::F64, _) => {
-                let bits = self.call(Helper::F64ToF16, &[value]);
+                let helper = if to == Type::F16 { Helper::F64ToF16 } else { Helper::F64ToBf16 };
+                let rounding = self.constant(types::I32, rounding as u64);
+                let bits = self.call(helper, &[value, rounding]);
                 self.builder.ins().ireduce(types::I16, bits)
             }
             (_, Type::F64) => {
@@ -313,13 +346,6 @@ fn check_manner(manner: Manner, to: Type, from: Type) -> Lowered<()> {
     }
     if !loses && manner.rounding.is_some() {
         return refuse("nothing is rounded here");
-    }
-    let nearest = manner.rounding.is_none_or(|rounding| rounding == Rounding::Nearest);
-    if half(to) && from != Type::F32 && !nearest {
-        return refuse("this rounding is not supported for halves");
-    }
-    if to == Type::Bf16 && from != Type::F32 && from != Type::F16 && from != Type::Bf16 {
-        return refuse("conversions of this type to .bf16 are not supported");
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use cranelift_codegen::ir::InstBuilder;
 use super::Lowered;
 use super::function::Lowering;
 use super::modifiers::Modifiers;
+use super::opcodes::OPCODES;
 use crate::ptx::{Guard, Instruction, Operand, Type};
 
 /// What the last modifier says about the kind of arithmetic.
@@ -12,10 +13,31 @@ fn kind(instruction: &Instruction<'_>) -> Option<Type> {
     instruction.modifiers.last().and_then(|word| Type::parse(word))
 }
 
+/// Why an opcode that has no meaning here is refused.
+fn unknown(opcode: &str) -> String {
+    let reason = match opcode {
+        "pmevent" | "brkpt" => "there is no profiler or debugger",
+        "discard" | "applypriority" => "cache control is not supported",
+        "tex" | "tld4" | "txq" | "suld" | "sust" | "sured" | "suq" => {
+            "textures and surfaces are not supported"
+        }
+        "cp" | "mbarrier" | "tensormap" => "asynchronous copies are not supported",
+        "mma" | "wmma" | "wgmma" | "ldmatrix" | "stmatrix" | "movmatrix" | "tcgen05" => {
+            "matrix instructions are not supported"
+        }
+        "mapa" | "getctarank" | "clusterlaunchcontrol" => "clusters are not supported",
+        _ => "this instruction is not supported",
+    };
+    reason.to_owned()
+}
+
 impl<'t> Lowering<'_, '_, 't> {
     /// Emits one instruction.
     pub(super) fn instruction(&mut self, instruction: &Instruction<'t>) -> Lowered<()> {
         self.begin_if_ended();
+        if !OPCODES.contains(&instruction.opcode) {
+            return Err(unknown(instruction.opcode));
+        }
         let modifiers = Modifiers::new(&instruction.modifiers);
         if instruction.opcode == "bra" {
             return self.branch(instruction, modifiers);
@@ -50,6 +72,9 @@ impl<'t> Lowering<'_, '_, 't> {
             {
                 return Ok(());
             }
+            Some(Type::U16x2 | Type::S16x2) if self.packed_integers(inst, modifiers)? => {
+                return Ok(());
+            }
             _ => {}
         }
         match inst.opcode {
@@ -63,6 +88,8 @@ impl<'t> Lowering<'_, '_, 't> {
             "abs" | "neg" => self.integer_sign(inst, modifiers),
             "min" | "max" => self.integer_extreme(inst, modifiers),
             "dp4a" => self.dot_product(inst, modifiers),
+            "dp2a" => self.dot_product_of_pairs(inst, modifiers),
+            "vabsdiff2" | "vabsdiff4" => self.packed_difference(inst, modifiers),
             "sad" => self.absolute_difference(inst, modifiers),
             "and" | "or" | "xor" => self.logic(inst, modifiers),
             "not" => self.invert(inst, modifiers),
@@ -86,9 +113,7 @@ impl<'t> Lowering<'_, '_, 't> {
             "isspacep" => self.is_space(inst, modifiers),
             "ld" | "ldu" => self.load(inst, modifiers),
             "st" => self.store(inst, modifiers),
-            "prefetch" | "prefetchu" | "discard" | "applypriority" => {
-                Err("cache control is not supported".into())
-            }
+            "prefetch" | "prefetchu" => self.prefetch(inst, modifiers),
             "atom" | "red" => self.atomic(inst, modifiers),
             "membar" | "fence" => self.fence(inst, modifiers),
             "bar" | "barrier" => self.barrier(inst, modifiers),
@@ -102,8 +127,7 @@ impl<'t> Lowering<'_, '_, 't> {
             "brx" => self.indexed_branch(inst, modifiers),
             "call" => self.call_function(inst, modifiers),
             "nanosleep" => self.nanosleep(inst, modifiers),
-            "pmevent" | "brkpt" => Err("there is no profiler or debugger".into()),
-            _ => Err("this instruction is not supported".into()),
+            _ => Err("this form of the instruction is not supported".into()),
         }
     }
 }

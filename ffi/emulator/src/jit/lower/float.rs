@@ -1,5 +1,5 @@
 //! Arithmetic of single and double precision. Rounding to nearest is the host's; the other directions
-//! are helpers for single precision, and refused for double, where nothing here computes them exactly.
+//! are helpers.
 
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
@@ -101,20 +101,17 @@ impl<'t> Lowering<'_, '_, 't> {
         self.builder.ins().select(positive, upper, zero)
     }
 
-    /// Calls a rounding helper: only single precision has them.
+    /// Calls a rounding helper: the first of the two is that of single precision.
     fn directed(
         &mut self,
-        helper: Helper,
+        (single, double): (Helper, Helper),
         form: Form,
         operands: &[Value],
         rounding: Rounding,
-    ) -> Lowered<Value> {
-        if form.ty != Type::F32 {
-            return Err("this rounding is not supported for .f64, only .rn".into());
-        }
+    ) -> Value {
         let mut arguments = operands.to_vec();
         arguments.push(self.constant(types::I32, rounding as u64));
-        Ok(self.call(helper, &arguments))
+        self.call(if form.ty == Type::F32 { single } else { double }, &arguments)
     }
 
     fn float_binary(
@@ -131,12 +128,12 @@ impl<'t> Lowering<'_, '_, 't> {
             ("add", Rounding::Nearest) => self.builder.ins().fadd(a, b),
             ("sub", Rounding::Nearest) => self.builder.ins().fsub(a, b),
             ("mul", Rounding::Nearest) => self.builder.ins().fmul(a, b),
-            ("mul", _) => self.directed(Helper::MulF32, form, &[a, b], rounding)?,
+            ("mul", _) => self.directed((Helper::MulF32, Helper::MulF64), form, &[a, b], rounding),
             (opcode, _) => {
                 if opcode == "sub" {
                     b = self.builder.ins().fneg(b);
                 }
-                self.directed(Helper::AddF32, form, &[a, b], rounding)?
+                self.directed((Helper::AddF32, Helper::AddF64), form, &[a, b], rounding)
             }
         };
         self.write_float(target, form, value)
@@ -156,7 +153,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let value = if rounding == Rounding::Nearest {
             self.builder.ins().fma(a, b, c)
         } else {
-            self.directed(Helper::FmaF32, form, &[a, b, c], rounding)?
+            self.directed((Helper::FmaF32, Helper::FmaF64), form, &[a, b, c], rounding)
         };
         self.write_float(target, form, value)
     }
@@ -189,7 +186,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let value = if rounding == Rounding::Nearest {
             self.builder.ins().fdiv(a, b)
         } else {
-            self.directed(Helper::DivF32, form, &[a, b], rounding)?
+            self.directed((Helper::DivF32, Helper::DivF64), form, &[a, b], rounding)
         };
         self.write_float(target, form, value)
     }
@@ -219,7 +216,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let value = if rounding == Rounding::Nearest {
             self.builder.ins().fdiv(one, a)
         } else {
-            self.directed(Helper::DivF32, form, &[one, a], rounding)?
+            self.directed((Helper::DivF32, Helper::DivF64), form, &[one, a], rounding)
         };
         self.write_float(target, form, value)
     }
@@ -263,7 +260,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let value = if rounding == Rounding::Nearest {
             self.builder.ins().sqrt(a)
         } else {
-            self.directed(Helper::SqrtF32, form, &[a], rounding)?
+            self.directed((Helper::SqrtF32, Helper::SqrtF64), form, &[a], rounding)
         };
         self.write_float(target, form, value)
     }

@@ -374,6 +374,12 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         self.builder.ins().load(ty, constant_flags(), frame, field(offset))
     }
 
+    /// Calls a helper that has none.
+    pub(super) fn call_for_effect(&mut self, helper: Helper, arguments: &[Value]) {
+        let callee = self.import(self.unit.helpers[&helper]);
+        self.builder.ins().call(callee, arguments);
+    }
+
     /// Calls a helper that has a result.
     pub(super) fn call(&mut self, helper: Helper, arguments: &[Value]) -> Value {
         let callee = self.import(self.unit.helpers[&helper]);
@@ -452,7 +458,14 @@ pub(super) fn clif(ty: Type) -> Clif {
     match ty {
         Type::Pred | Type::B8 | Type::U8 | Type::S8 => types::I8,
         Type::B16 | Type::U16 | Type::S16 | Type::F16 | Type::Bf16 => types::I16,
-        Type::B32 | Type::U32 | Type::S32 | Type::F16x2 | Type::Bf16x2 => types::I32,
+        Type::B32
+        | Type::U32
+        | Type::S32
+        | Type::U16x2
+        | Type::S16x2
+        | Type::F16x2
+        | Type::Bf16x2 => types::I32,
+        Type::B128 => types::I128,
         Type::B64 | Type::U64 | Type::S64 => types::I64,
         Type::F32 => types::F32,
         Type::F64 => types::F64,

@@ -1,14 +1,15 @@
 //! Arithmetic of half precision and bfloats, one or two at a time. The host computes in single
 //! precision, which is wide enough for sums and products of halves to be rounded once more without a
-//! trace; fused products have helpers.
+//! trace; fused products have helpers, and the approximate functions those of single precision.
 
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 
 use super::Lowered;
 use super::function::Lowering;
 use super::modifiers::Modifiers;
 use super::operands::exactly;
-use crate::jit::helpers::{Helper, Rounding};
+use crate::jit::helpers::{Eighth, Helper, Rounding};
 use crate::ptx::{Instruction, Operand, Type};
 
 const HALVES: &[Type] = &[Type::F16, Type::F16x2, Type::Bf16, Type::Bf16x2];
@@ -25,6 +26,8 @@ fn single(ty: Type) -> Type {
 #[derive(Clone, Copy)]
 struct Form {
     ty: Type,
+    /// Subnormal halves count as zeros of their sign.
+    ftz: bool,
     saturate: bool,
     relu: bool,
     spread_nan: bool,
@@ -41,18 +44,23 @@ impl<'t> Lowering<'_, '_, 't> {
             "abs" | "neg" => 1,
             "add" | "sub" | "mul" | "min" | "max" => 2,
             "fma" => 3,
+            "ex2" | "tanh" => return self.half_function(inst, modifiers),
             _ => return Ok(false),
         };
         let rounds = matches!(inst.opcode, "add" | "sub" | "mul" | "fma");
         if rounds {
             modifiers.accept("rn");
         }
+        let ftz = modifiers.accept("ftz");
         let saturate = rounds && modifiers.accept("sat");
         let relu = inst.opcode == "fma" && !saturate && modifiers.accept("relu");
         let spread_nan = matches!(inst.opcode, "min" | "max") && modifiers.accept("NaN");
         let ty = modifiers.ty(HALVES)?;
         modifiers.finish()?;
-        let form = Form { ty, saturate, relu, spread_nan };
+        if (ftz || saturate) && single(ty) == Type::Bf16 {
+            return Err("modifiers .ftz and .sat are not those of .bf16".into());
+        }
+        let form = Form { ty, ftz, saturate, relu, spread_nan };
         let Some((target, operands)) = inst.operands.split_first() else {
             return Err("expected operands".into());
         };
@@ -74,6 +82,53 @@ impl<'t> Lowering<'_, '_, 't> {
         Ok(true)
     }
 
+    /// `ex2` and `tanh`, `.approx`.
+    fn half_function(
+        &mut self,
+        inst: &Instruction<'t>,
+        mut modifiers: Modifiers<'_, 't>,
+    ) -> Lowered<bool> {
+        modifiers.require(&[("approx", ())])?;
+        let exponential = inst.opcode == "ex2";
+        let ftz = exponential && modifiers.accept("ftz");
+        let ty = modifiers.ty(HALVES)?;
+        modifiers.finish()?;
+        // The ISA flushes where the exponent is that of a single, and only there.
+        if exponential && ftz != (single(ty) == Type::Bf16) {
+            return Err("ex2 of .bf16 has .ftz, that of .f16 has not".into());
+        }
+        let helper = if exponential { Helper::Exp2 } else { Helper::Tanh };
+        let [target, a] = exactly(inst)?;
+        let a = self.read(a, ty)?;
+        let one = |this: &mut Self, half: Value| {
+            let wide = this.widened(half, single(ty));
+            let wide = this.flushed(wide, Type::F32, ftz);
+            let value = this.call(helper, &[wide]);
+            let value = this.flushed(value, Type::F32, ftz);
+            this.narrowed(value, single(ty), Rounding::Nearest)
+        };
+        let value = if ty == single(ty) {
+            one(self, a)
+        } else {
+            let (low, high) = (self.lane(a, 0), self.lane(a, 16));
+            let (low, high) = (one(self, low), one(self, high));
+            self.pair(low, high)
+        };
+        self.write(target, ty, value)?;
+        Ok(true)
+    }
+
+    /// A half with `.ftz`: below the smallest normal number it is a zero of its sign.
+    pub(super) fn flushed_half(&mut self, value: Value, ftz: bool) -> Value {
+        if !ftz {
+            return value;
+        }
+        let exponent = self.builder.ins().band_imm_u(value, 0x7c00);
+        let sign = self.builder.ins().band_imm_u(value, 0x8000);
+        let small = self.builder.ins().icmp_imm_s(IntCC::Equal, exponent, 0);
+        self.builder.ins().select(small, sign, value)
+    }
+
     /// One half of a word: the lower at shift 0, the upper at 16.
     pub(super) fn lane(&mut self, value: Value, shift: i64) -> Value {
         let shifted = self.builder.ins().ushr_imm_u(value, shift);
@@ -91,7 +146,9 @@ impl<'t> Lowering<'_, '_, 't> {
     /// One operation on 16-bit values.
     fn half_operation(&mut self, opcode: &str, operands: &[Value], form: Form) -> Value {
         let ty = single(form.ty);
-        match (opcode, operands) {
+        let operands: Vec<Value> =
+            operands.iter().map(|&value| self.flushed_half(value, form.ftz)).collect();
+        match (opcode, operands.as_slice()) {
             ("neg", &[a]) => return self.builder.ins().bxor_imm_u(a, 0x8000),
             ("abs", &[a]) => return self.builder.ins().band_imm_u(a, 0x7fff),
             ("fma", &[a, b, c]) => {
@@ -126,6 +183,7 @@ impl<'t> Lowering<'_, '_, 't> {
 
     /// `.sat` and `.relu`
     fn half_limits(&mut self, value: Value, form: Form) -> Value {
+        let value = self.flushed_half(value, form.ftz);
         if !form.saturate && !form.relu {
             return value;
         }
@@ -161,6 +219,62 @@ impl<'t> Lowering<'_, '_, 't> {
         let low = self.narrowed_operand(low, single(ty), rounding, relu)?;
         let both = self.pair(low, high);
         self.write(target, ty, both)
+    }
+
+    /// `cvt` to two numbers of 8 bits: from two singles, of which the first becomes the upper, or from
+    /// two halves.
+    pub(super) fn convert_to_eighths(
+        &mut self,
+        inst: &Instruction<'t>,
+        mut modifiers: Modifiers<'_, 't>,
+        eighth: Eighth,
+        relu: bool,
+    ) -> Lowered<()> {
+        let from = modifiers.ty(&[Type::F32, Type::F16x2])?;
+        modifiers.finish()?;
+        let (target, high, low) = if from == Type::F32 {
+            let [target, high, low] = exactly(inst)?;
+            (target, self.read(high, Type::F32)?, self.read(low, Type::F32)?)
+        } else {
+            let [target, both] = exactly(inst)?;
+            let both = self.read(both, Type::F16x2)?;
+            let (high, low) = (self.lane(both, 16), self.lane(both, 0));
+            (target, self.widened(high, Type::F16), self.widened(low, Type::F16))
+        };
+        let kind = self.constant(types::I32, eighth as u64);
+        let [high, low] = [high, low].map(|mut value| {
+            if relu {
+                let zero = self.float_constant(Type::F32, 0.0);
+                value = self.extreme(value, zero, false, true);
+            }
+            self.call(Helper::F32ToEighth, &[value, kind])
+        });
+        let high = self.builder.ins().ishl_imm_u(high, 8);
+        let both = self.builder.ins().bor(high, low);
+        let both = self.builder.ins().ireduce(types::I16, both);
+        self.write(target, Type::B16, both)
+    }
+
+    /// `cvt` from two numbers of 8 bits to two halves.
+    pub(super) fn convert_from_eighths(
+        &mut self,
+        inst: &Instruction<'t>,
+        eighth: Eighth,
+        relu: bool,
+    ) -> Lowered<()> {
+        let [target, source] = exactly(inst)?;
+        let both = self.read(source, Type::B16)?;
+        let both = self.builder.ins().uextend(types::I32, both);
+        let kind = self.constant(types::I32, eighth as u64);
+        let form = Form { ty: Type::F16x2, ftz: false, saturate: false, relu, spread_nan: false };
+        let [low, high] = [0, 8].map(|shift| {
+            let byte = self.builder.ins().ushr_imm_u(both, shift);
+            let bits = self.call(Helper::EighthToF16, &[byte, kind]);
+            let half = self.builder.ins().ireduce(types::I16, bits);
+            self.half_limits(half, form)
+        });
+        let value = self.pair(low, high);
+        self.write(target, Type::F16x2, value)
     }
 
     fn narrowed_operand(

@@ -41,8 +41,9 @@ impl<'t> Lowering<'_, '_, 't> {
         mut modifiers: Modifiers<'_, 't>,
     ) -> Lowered<()> {
         if modifiers.accept("cc") {
-            let zero = self.constant(types::I8, 0);
-            return self.add_carrying(inst, modifiers, zero, true);
+            // A subtraction adds the complement and one.
+            let carry = self.constant(types::I8, u64::from(inst.opcode == "sub"));
+            return self.add_carrying(inst, modifiers, carry, true);
         }
         let saturate = modifiers.accept("sat");
         let ty = modifiers.ty(if saturate { &[Type::S32] } else { INTEGERS })?;
@@ -98,7 +99,7 @@ impl<'t> Lowering<'_, '_, 't> {
         let [target, a, b] = exactly(inst)?;
         let (a, b) = (self.read(a, ty)?, self.read(b, ty)?);
         let (value, carry) = if inst.opcode.starts_with("sub") {
-            self.difference_with_borrow(a, b, carry)
+            self.difference_with_carry(a, b, carry)
         } else {
             self.sum_with_carry(a, b, carry)
         };
@@ -119,15 +120,12 @@ impl<'t> Lowering<'_, '_, 't> {
         (sum, self.builder.ins().bor(first, second))
     }
 
-    /// `a - (b + borrow)`, and whether it wrapped.
-    fn difference_with_borrow(&mut self, a: Value, b: Value, borrow: Value) -> (Value, Value) {
-        let ty = self.builder.func.dfg.value_type(a);
-        let borrow = self.builder.ins().uextend(ty, borrow);
-        let partial = self.builder.ins().isub(a, b);
-        let first = self.builder.ins().icmp(IntCC::UnsignedLessThan, a, b);
-        let difference = self.builder.ins().isub(partial, borrow);
-        let second = self.builder.ins().icmp(IntCC::UnsignedLessThan, partial, borrow);
-        (difference, self.builder.ins().bor(first, second))
+    /// `a - b`, less one unless `carry`, and whether it did not wrap. The ISA speaks of a borrow, but a
+    /// device's flag is the carry of `a + !b + carry`: what compilers write for the division of 128-bit
+    /// numbers reads it by `addc` after a `subc.cc`.
+    fn difference_with_carry(&mut self, a: Value, b: Value, carry: Value) -> (Value, Value) {
+        let complement = self.builder.ins().bnot(b);
+        self.sum_with_carry(a, complement, carry)
     }
 
     fn product_half(modifiers: &mut Modifiers<'_, 't>) -> Lowered<Half> {
@@ -402,6 +400,33 @@ impl<'t> Lowering<'_, '_, 't> {
         for byte in 0..4 {
             let a = self.byte(a, byte, a_type.is_signed());
             let b = self.byte(b, byte, b_type.is_signed());
+            let product = self.builder.ins().imul(a, b);
+            sum = self.builder.ins().iadd(sum, product);
+        }
+        self.write(target, Type::B32, sum)
+    }
+
+    /// `dp2a d, a, b, c`: c plus the products of the two halves of a and two bytes of b.
+    pub(super) fn dot_product_of_pairs(
+        &mut self,
+        inst: &Instruction<'t>,
+        mut modifiers: Modifiers<'_, 't>,
+    ) -> Lowered<()> {
+        let first = modifiers.require(&[("lo", 0), ("hi", 2)])?;
+        let a_type = modifiers.ty(&[Type::U32, Type::S32])?;
+        let b_type = modifiers.ty(&[Type::U32, Type::S32])?;
+        modifiers.finish()?;
+        let [target, a, b, c] = exactly(inst)?;
+        let (a, b) = (self.read(a, Type::B32)?, self.read(b, Type::B32)?);
+        let mut sum = self.read(c, Type::B32)?;
+        for at in 0..2 {
+            let top = self.builder.ins().ishl_imm_u(a, 16 - 16 * at);
+            let a = if a_type.is_signed() {
+                self.builder.ins().sshr_imm_u(top, 16)
+            } else {
+                self.builder.ins().ushr_imm_u(top, 16)
+            };
+            let b = self.byte(b, first + at, b_type.is_signed());
             let product = self.builder.ins().imul(a, b);
             sum = self.builder.ins().iadd(sum, product);
         }

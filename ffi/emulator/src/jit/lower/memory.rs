@@ -7,7 +7,7 @@ use super::function::{Lowering, clif, constant_flags, memory_flags};
 use super::modifiers::Modifiers;
 use super::movement::bits_of;
 use super::operands::exactly;
-use super::pointer::SPACES;
+use super::pointer::{Intent, SPACES};
 use crate::ptx::{Instruction, Operand, Space, Type};
 
 const LOADABLE: &[Type] = &[
@@ -61,7 +61,8 @@ impl<'t> Lowering<'_, '_, 't> {
         access.fixed = access.space == Space::Param && self.is_kernel_param(address);
         self.reads_others |= access.strength == Strength::Strong;
         self.reads_frame |= self.lies_in_frame(address);
-        let pointer = self.access(access.space, address, access.ty.bytes() * access.lanes)?;
+        let bytes = access.ty.bytes() * access.lanes;
+        let pointer = self.access(access.space, address, bytes, Intent::Read)?;
         let targets = lanes(target, access.lanes)?;
         for (at, target) in (0u32..).zip(targets) {
             let value = self.load_one(&access, pointer, at);
@@ -103,7 +104,8 @@ impl<'t> Lowering<'_, '_, 't> {
             .into_iter()
             .map(|source| self.read_low(source, access.ty))
             .collect::<Lowered<Vec<Value>>>()?;
-        let pointer = self.access(access.space, address, access.ty.bytes() * access.lanes)?;
+        let bytes = access.ty.bytes() * access.lanes;
+        let pointer = self.access(access.space, address, bytes, Intent::Write)?;
         for (at, value) in (0u32..).zip(values) {
             self.store_one(&access, pointer, at, value);
         }
@@ -120,6 +122,28 @@ impl<'t> Lowering<'_, '_, 't> {
         let pointer = self.builder.ins().iadd_imm_s(pointer, i64::from(offset));
         let value = self.same_bits(value, bits_of(access.ty));
         self.builder.ins().atomic_store(memory_flags(), value, pointer);
+    }
+
+    /// `prefetch`, `prefetchu`: there are no caches to fill, and no address that it could fault at.
+    pub(super) fn prefetch(
+        &mut self,
+        inst: &Instruction<'t>,
+        mut modifiers: Modifiers<'_, 't>,
+    ) -> Lowered<()> {
+        if inst.opcode == "prefetchu" {
+            modifiers.require(&[("L1", ())])?;
+        } else {
+            modifiers.choose(&[("global", ()), ("local", ())]);
+            modifiers.require(&[
+                ("L1", ()),
+                ("L2", ()),
+                ("L2::evict_last", ()),
+                ("L2::evict_normal", ()),
+            ])?;
+        }
+        modifiers.finish()?;
+        let [address] = exactly(inst)?;
+        self.address(address).map(|_| ())
     }
 
     /// `membar`, `fence`
@@ -222,7 +246,7 @@ fn cache_hints(load: bool, space: Space, modifiers: &mut Modifiers<'_, '_>) {
 }
 
 /// The operands of a vector access, or the single one.
-fn lanes<'i, 't>(operand: &'i Operand<'t>, count: u32) -> Lowered<Vec<&'i Operand<'t>>> {
+pub(super) fn lanes<'i, 't>(operand: &'i Operand<'t>, count: u32) -> Lowered<Vec<&'i Operand<'t>>> {
     match operand {
         Operand::Vector(lanes) if lanes.len() == count as usize => Ok(lanes.iter().collect()),
         Operand::Vector(_) => Err("the number of elements is wrong".into()),

@@ -23,16 +23,21 @@ mod memory;
 mod modifiers;
 mod movement;
 mod names;
+mod opcodes;
 mod operands;
 mod plan;
 mod pointer;
 mod rebuild;
+mod simd;
 mod suspend;
 mod sync;
+mod system;
 mod threads;
 mod unit;
 
 pub(super) use function::{Form, Outcome, lower_function};
+#[cfg(test)]
+pub(super) use opcodes::OPCODES;
 pub(super) use plan::Cuts;
 pub(super) use unit::Unit;
 

@@ -26,6 +26,7 @@ const WORDS: &[Type] = &[
 /// The bits that make up `1/parts` of a value of type `ty`.
 fn part(ty: Type, parts: usize) -> Lowered<Type> {
     match (ty.bits() as usize, parts) {
+        (128, 2) => Ok(Type::B64),
         (64, 2) => Ok(Type::B32),
         (64, 4) | (32, 2) => Ok(Type::B16),
         (32, 4) | (16, 2) => Ok(Type::B8),
@@ -40,7 +41,7 @@ impl<'t> Lowering<'_, '_, 't> {
         mut modifiers: Modifiers<'_, 't>,
     ) -> Lowered<()> {
         let mut types = WORDS.to_vec();
-        types.extend([Type::Pred, Type::F16, Type::F16x2, Type::Bf16, Type::Bf16x2]);
+        types.extend([Type::Pred, Type::B128, Type::F16, Type::F16x2, Type::Bf16, Type::Bf16x2]);
         let ty = modifiers.ty(&types)?;
         modifiers.finish()?;
         let [target, source] = exactly(inst)?;
@@ -51,6 +52,9 @@ impl<'t> Lowering<'_, '_, 't> {
             Operand::Vector(parts) => self.pack(parts, ty)?,
             Operand::Name(name) if self.register(name).is_none() && self.place(name).is_some() => {
                 self.address_value(name, 0, ty)?
+            }
+            Operand::Name(name) if self.register(name).is_none() && !name.starts_with('%') => {
+                self.function_value(name, ty)?
             }
             Operand::Offset(name, offset) => self.address_value(name, *offset, ty)?,
             _ => self.read(source, ty)?,
@@ -64,6 +68,20 @@ impl<'t> Lowering<'_, '_, 't> {
             Type::U64 | Type::B64 | Type::S64 => Ok(address),
             Type::U32 | Type::B32 | Type::S32 => Ok(self.builder.ins().ireduce(clif(ty), address)),
             _ => Err("an address has 32 or 64 bits".into()),
+        }
+    }
+
+    /// The address of a function.
+    fn function_value(&mut self, name: &'t str, ty: Type) -> Lowered<Value> {
+        if name == "WARP_SZ" {
+            return self.read(&Operand::Name(name), ty);
+        }
+        let Some(address) = self.unit.function_address(name) else {
+            return Err(format!("{name} is not declared or not supported"));
+        };
+        match ty {
+            Type::U64 | Type::B64 | Type::S64 => Ok(self.constant(clif(ty), address)),
+            _ => Err("the address of a function has 64 bits".into()),
         }
     }
 
@@ -145,6 +163,7 @@ pub(super) fn bits_of(ty: Type) -> Type {
         1 => Type::B8,
         2 => Type::B16,
         4 => Type::B32,
-        _ => Type::B64,
+        8 => Type::B64,
+        _ => Type::B128,
     }
 }

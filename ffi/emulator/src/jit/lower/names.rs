@@ -50,6 +50,17 @@ pub(super) struct Label {
     pub(super) passed: bool,
 }
 
+/// What functions that are called through a pointer must look like.
+#[derive(Clone, Debug)]
+pub(super) struct Prototype {
+    /// The number of its combination of parameters and results.
+    pub(super) signature: u32,
+    /// Bytes of each result.
+    pub(super) results: Vec<u64>,
+    /// Bytes of each parameter.
+    pub(super) params: Vec<u64>,
+}
+
 /// The names that one pair of braces declares.
 #[derive(Default)]
 pub(super) struct Scope<'t> {
@@ -58,6 +69,7 @@ pub(super) struct Scope<'t> {
     pub(super) ranges: HashMap<&'t str, (Type, u32)>,
     pub(super) places: HashMap<&'t str, NamedPlace>,
     pub(super) labels: HashMap<&'t str, Label>,
+    pub(super) prototypes: HashMap<&'t str, Prototype>,
     pub(super) branch_targets: HashMap<&'t str, Vec<&'t str>>,
 }
 

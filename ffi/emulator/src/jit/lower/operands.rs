@@ -6,6 +6,7 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 
 use super::Lowered;
 use super::function::{Lowering, clif};
+use super::movement::bits_of;
 use super::names::{NamedPlace, Register};
 use crate::jit::frame::{BlockFrame, ThreadFrame};
 use crate::jit::helpers::Helper;
@@ -83,15 +84,10 @@ impl<'t> Lowering<'_, '_, 't> {
             && let Some(register) = self.register(name)
             && register.ty.bytes() > ty.bytes()
             && !matches!(register.ty, Type::F32 | Type::F64)
-            && !matches!(ty, Type::F32 | Type::Pred)
+            && !matches!(ty, Type::F32 | Type::F64 | Type::Pred)
         {
             let value = self.use_register(register.variable);
-            let bits = match ty.bytes() {
-                1 => Type::B8,
-                2 => Type::B16,
-                _ => Type::B32,
-            };
-            let low = self.builder.ins().ireduce(clif(bits), value);
+            let low = self.builder.ins().ireduce(clif(bits_of(ty)), value);
             return Ok(self.same_bits(low, ty));
         }
         self.read(operand, ty)
@@ -103,6 +99,7 @@ impl<'t> Lowering<'_, '_, 't> {
             Operand::Float64(bits) => f64::from_bits(bits),
             Operand::Integer(value) => {
                 return match ty {
+                    Type::B128 => Err("constants of 128 bits are not supported".into()),
                     Type::F32 | Type::F64 => Err(format!("{value} is no float; write 0f… or 0d…")),
                     Type::Pred => Ok(self.constant(types::I8, u64::from(value != 0))),
                     _ => Ok(self.constant(clif(ty), value)),

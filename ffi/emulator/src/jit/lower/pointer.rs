@@ -10,7 +10,9 @@ use super::Lowered;
 use super::function::{Lowering, constant_flags, field, memory_flags};
 use super::names::{NamedPlace, Place};
 use crate::block::GRANULE_BYTES;
-use crate::jit::frame::{BlockFrame, LOCAL_WINDOW, SHARED_WINDOW, ThreadFrame, WINDOW_BYTES};
+use crate::jit::frame::{
+    BlockFrame, LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, ThreadFrame, WINDOW_BYTES,
+};
 use crate::jit::helpers::Helper;
 use crate::ptx::{Operand, Space, Type};
 
@@ -22,10 +24,20 @@ pub(super) const SPACES: &[(&str, Space)] = &[
     ("shared::cta", Space::Shared),
     ("local", Space::Local),
     ("param", Space::Param),
+    ("param::entry", Space::Param),
+    ("param::func", Space::Param),
 ];
 
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    Read,
+    /// Atomics write too.
+    Write,
+}
+
 /// An address operand, as far as it is known.
-struct Address {
+pub(super) struct Address {
     /// The variable that it names, and the offset from it.
     named: Option<(NamedPlace, i64)>,
     /// The address in its memory.
@@ -50,14 +62,15 @@ impl<'t> Lowering<'_, '_, 't> {
             Place::Local { offset } => {
                 self.builder.ins().iadd_imm_s(self.local_base, offset.cast_signed())
             }
-            Place::KernelParam { .. } | Place::FunctionParam { .. } | Place::CallParam { .. } => {
-                return Err("the address of a parameter is not supported".into());
+            Place::KernelParam { offset } => self.constant(types::I64, u64::from(offset)),
+            Place::FunctionParam { .. } | Place::CallParam { .. } => {
+                return Err("the address of a function's parameter is not supported".into());
             }
         };
         Ok(if offset == 0 { base } else { self.builder.ins().iadd_imm_s(base, offset) })
     }
 
-    fn address(&mut self, operand: &Operand<'t>) -> Lowered<Address> {
+    pub(super) fn address(&mut self, operand: &Operand<'t>) -> Lowered<Address> {
         let Operand::Address { base, offset } = operand else {
             return Err("expected an address in brackets".into());
         };
@@ -89,9 +102,10 @@ impl<'t> Lowering<'_, '_, 't> {
         space: Space,
         operand: &Operand<'t>,
         bytes: u32,
+        intent: Intent,
     ) -> Lowered<Value> {
         if space == Space::Param {
-            return self.param_pointer(operand, bytes);
+            return self.param_pointer(operand, bytes, intent);
         }
         let address = self.address(operand)?;
         if let Some((place, _)) = address.named {
@@ -105,7 +119,7 @@ impl<'t> Lowering<'_, '_, 't> {
                 self.check_global(address.value, bytes);
                 address.value
             }
-            Space::Generic => self.generic_pointer(address.value, bytes),
+            Space::Generic => self.generic_pointer(address.value, bytes, intent),
             Space::Shared => {
                 if !surely_inside(&address, bytes) {
                     let end = self.block_field(types::I64, offset_of!(BlockFrame, shared_bytes));
@@ -126,12 +140,20 @@ impl<'t> Lowering<'_, '_, 't> {
         })
     }
 
-    /// Parameters are named, and their offsets are constants.
-    fn param_pointer(&mut self, operand: &Operand<'t>, bytes: u32) -> Lowered<Value> {
+    /// Most parameters are named, and their offsets are constants.
+    fn param_pointer(
+        &mut self,
+        operand: &Operand<'t>,
+        bytes: u32,
+        intent: Intent,
+    ) -> Lowered<Value> {
         let Operand::Address { base: Some(name), offset } = operand else {
             return Err("expected a parameter".into());
         };
-        let named = self.place(name).ok_or("an address of parameters is not supported")?;
+        if self.register(name).is_some() {
+            return self.computed_param(operand, bytes, intent);
+        }
+        let named = self.place(name).ok_or_else(|| format!("{name} is not declared"))?;
         let offset = u64::try_from(*offset).map_err(|_| "the offset is before the parameter")?;
         if offset.checked_add(u64::from(bytes)).is_none_or(|end| end > named.bytes) {
             return Err("the access is past the parameter".into());
@@ -141,6 +163,9 @@ impl<'t> Lowering<'_, '_, 't> {
         }
         let at = i32::try_from(offset).map_err(|_| "the parameter is too large")?;
         Ok(match named.place {
+            Place::KernelParam { .. } if intent == Intent::Write => {
+                return Err("a kernel's parameters are not written".into());
+            }
             Place::KernelParam { offset } => {
                 let base = self.block_field(types::I64, offset_of!(BlockFrame, params));
                 self.builder.ins().iadd_imm_s(base, i64::from(offset) + i64::from(at))
@@ -168,6 +193,26 @@ impl<'t> Lowering<'_, '_, 't> {
     pub(super) fn is_kernel_param(&self, operand: &Operand<'t>) -> bool {
         let Operand::Address { base: Some(name), .. } = operand else { return false };
         matches!(self.place(name), Some(NamedPlace { place: Place::KernelParam { .. }, .. }))
+    }
+
+    /// A kernel's parameters by an address that the kernel computes.
+    fn computed_param(
+        &mut self,
+        operand: &Operand<'t>,
+        bytes: u32,
+        intent: Intent,
+    ) -> Lowered<Value> {
+        if !self.is_kernel {
+            return Err("addresses of a function's parameters are not supported".into());
+        }
+        if intent == Intent::Write {
+            return Err("a kernel's parameters are not written".into());
+        }
+        let address = self.address(operand)?.value;
+        let end = self.block_field(types::I64, offset_of!(BlockFrame, param_bytes));
+        self.check_own(address, bytes, end, Helper::OutsideParams);
+        let base = self.block_field(types::I64, offset_of!(BlockFrame, params));
+        Ok(self.builder.ins().iadd(base, address))
     }
 
     /// `address`, turned so that misaligned bits become the highest: one comparison then refuses what
@@ -232,7 +277,7 @@ impl<'t> Lowering<'_, '_, 't> {
     }
 
     /// A pointer for a generic address: mostly global memory, else a helper finds where it lies.
-    fn generic_pointer(&mut self, address: Value, bytes: u32) -> Value {
+    fn generic_pointer(&mut self, address: Value, bytes: u32, intent: Intent) -> Value {
         let (allowed, other) = self.branch_on_window(address, bytes);
         let go_on = self.builder.create_block();
         let pointer = self.builder.append_block_param(go_on, types::I64);
@@ -241,7 +286,8 @@ impl<'t> Lowering<'_, '_, 't> {
         self.builder.switch_to_block(other);
         let size = self.constant(types::I32, u64::from(bytes));
         let thread = self.thread_frame();
-        let arguments = [self.block_frame, thread, address, size];
+        let writes = self.constant(types::I32, u64::from(intent == Intent::Write));
+        let arguments = [self.block_frame, thread, address, size, writes];
         let found = self.call(Helper::GenericAccess, &arguments);
         let missing = self.builder.ins().icmp_imm_s(IntCC::Equal, found, 0);
         self.leave_unless_done(missing);
@@ -264,9 +310,8 @@ impl<'t> Lowering<'_, '_, 't> {
             Space::Global | Space::Const => Ok(0),
             Space::Shared => Ok(SHARED_WINDOW),
             Space::Local => Ok(LOCAL_WINDOW),
-            Space::Param | Space::Generic => {
-                Err("generic addresses of this memory are not supported".into())
-            }
+            Space::Param => Ok(PARAM_WINDOW),
+            Space::Generic => Err("expected a memory such as .global".into()),
         }
     }
 }

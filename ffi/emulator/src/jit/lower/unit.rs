@@ -2,6 +2,7 @@
 //! variables.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cranelift_codegen::ir::{AbiParam, Signature, types};
 use cranelift_jit::JITModule;
@@ -9,6 +10,7 @@ use cranelift_module::{FuncId, Linkage, Module as _, ModuleError};
 
 use super::names::{NamedPlace, Place};
 use crate::jit::error::CompileError;
+use crate::jit::functions::FunctionTable;
 use crate::jit::helpers::Helper;
 use crate::ptx::{Function, Module, Space, Variable};
 
@@ -20,6 +22,8 @@ pub(super) struct Callee {
     pub(super) results: Vec<u64>,
     /// Whether the text says what it does.
     pub(super) defined: bool,
+    /// Its number in the table of functions.
+    pub(super) index: usize,
 }
 
 /// A PTX module that is being compiled.
@@ -27,6 +31,10 @@ pub(crate) struct Unit<'t> {
     pub(super) module: JITModule,
     pub(super) helpers: HashMap<Helper, FuncId>,
     pub(super) callees: HashMap<&'t str, Callee>,
+    /// Where pointers to functions lead. Code refers to it by its address, which stays.
+    pub(super) functions: Arc<FunctionTable>,
+    /// The numbers of the combinations of parameters and results.
+    signatures: HashMap<(Vec<u64>, Vec<u64>), u32>,
     /// Variables outside of functions.
     pub(super) places: HashMap<&'t str, NamedPlace>,
     /// Shared memory that belongs to the module: it comes before each kernel's own.
@@ -44,6 +52,8 @@ impl<'t> Unit<'t> {
             module,
             helpers: HashMap::new(),
             callees: HashMap::new(),
+            functions: Arc::new(FunctionTable::new(&[])),
+            signatures: HashMap::new(),
             places: HashMap::new(),
             shared_bytes: 0,
             shared_align: 16,
@@ -57,7 +67,40 @@ impl<'t> Unit<'t> {
         for function in text.functions.iter().filter(|function| !function.is_kernel) {
             unit.declare_callee(function)?;
         }
+        unit.number_functions();
         Ok(unit)
+    }
+
+    fn number_functions(&mut self) {
+        let mut shapes = vec![(Vec::new(), Vec::new()); self.callees.len()];
+        for callee in self.callees.values() {
+            shapes[callee.index] = (callee.params.clone(), callee.results.clone());
+        }
+        let signatures: Vec<u32> = shapes
+            .into_iter()
+            .map(|(params, results)| self.signature_number(params, results))
+            .collect();
+        self.functions = Arc::new(FunctionTable::new(&signatures));
+    }
+
+    /// The number of a combination of parameters and results, by their sizes.
+    pub(super) fn signature_number(&mut self, params: Vec<u64>, results: Vec<u64>) -> u32 {
+        let next = u32::try_from(self.signatures.len()).unwrap_or(u32::MAX);
+        *self.signatures.entry((params, results)).or_insert(next)
+    }
+
+    /// The address that a pointer to a defined function has.
+    pub(crate) fn function_address(&self, name: &str) -> Option<u64> {
+        let callee = self.callees.get(name).filter(|callee| callee.defined)?;
+        Some(self.functions.address(callee.index))
+    }
+
+    /// Fills the table of functions, whose code is final, and gives it up.
+    pub(crate) fn placed_functions(&mut self) -> Arc<FunctionTable> {
+        for callee in self.callees.values().filter(|callee| callee.defined) {
+            self.functions.place(callee.index, self.module.get_finalized_function(callee.id));
+        }
+        Arc::clone(&self.functions)
     }
 
     /// Gives up the module, all of whose functions are defined.
@@ -145,7 +188,8 @@ impl<'t> Unit<'t> {
         let symbol = format!("function.{}", function.name);
         let id =
             self.module.declare_function(&symbol, Linkage::Local, &signature).map_err(internal)?;
-        self.callees.insert(function.name, Callee { id, params, results, defined });
+        let index = self.callees.len();
+        self.callees.insert(function.name, Callee { id, params, results, defined, index });
         Ok(())
     }
 

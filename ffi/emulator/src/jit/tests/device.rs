@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::block::{Block, Fault, GRANULE_BYTES, MemoryView, Turn};
+use crate::block::{Block, Fault, GRANULE_BYTES, Heap, MemoryView, Turn};
 use crate::jit::region::Region;
 use crate::jit::{Claim, Form, Program, Scratch, compile_in_form};
 
@@ -15,6 +15,19 @@ const WINDOW_BYTES: usize = 16 << 20;
 
 extern "C" fn no_host_memory(_: *const MemoryView, _: u64, _: u64) -> u32 {
     0
+}
+
+/// A heap without room.
+struct NoHeap;
+
+impl Heap for NoHeap {
+    fn allocate(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn free(&self, _: u64) -> bool {
+        false
+    }
 }
 
 /// A device and a module that is loaded on it.
@@ -157,6 +170,7 @@ impl Device {
                 sm: at % 4,
                 sm_count: 4,
                 memory: &memory,
+                heap: &NoHeap,
                 turn: &self.stop,
             };
             kernel.run_block(&block, &mut self.scratch)?;

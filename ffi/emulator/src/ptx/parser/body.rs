@@ -48,8 +48,10 @@ impl<'t> Parser<'t> {
                     let labels =
                         self.comma_separated(';', |parser| parser.expect_word("a label"))?;
                     out.push(Statement::BranchTargets { name, labels });
-                } else if self.accept_dotted("callprototype") || self.accept_dotted("calltargets") {
-                    return self.error("calls through a pointer are not supported");
+                } else if self.accept_dotted("callprototype") {
+                    out.push(self.prototype(name)?);
+                } else if self.accept_dotted("calltargets") {
+                    return self.error("lists of call targets are not supported");
                 } else {
                     out.push(Statement::Label { name, line });
                 }
@@ -61,6 +63,27 @@ impl<'t> Parser<'t> {
             _ => return self.expected("a statement"),
         }
         Ok(())
+    }
+
+    /// What follows `.callprototype`.
+    fn prototype(&mut self, name: &'t str) -> Result<Statement<'t>, SyntaxError> {
+        let results = self.parameter_sizes()?;
+        if self.expect_word("`_`")? != "_" {
+            return self.error("a prototype has no name of its own");
+        }
+        let params = self.parameter_sizes()?;
+        self.accept_dotted("noreturn");
+        self.expect_mark(';')?;
+        Ok(Statement::Prototype { name, results, params })
+    }
+
+    /// The sizes of a list of parameters, if there is one.
+    fn parameter_sizes(&mut self) -> Result<Vec<u64>, SyntaxError> {
+        if !self.accept_mark('(') {
+            return Ok(Vec::new());
+        }
+        let params = self.comma_separated(')', Self::parameter)?;
+        Ok(params.iter().map(|param| param.bytes.unwrap_or(0)).collect())
     }
 
     fn registers(&mut self, out: &mut Vec<Statement<'t>>) -> Result<(), SyntaxError> {
@@ -167,11 +190,20 @@ impl<'t> Parser<'t> {
         Ok(operand)
     }
 
+    /// What follows `[texture,`: a sampler or coordinates.
+    fn sample(&mut self, object: &'t str) -> Result<Operand<'t>, SyntaxError> {
+        let coordinates = self.comma_separated(']', Self::simple_operand)?;
+        Ok(Operand::Sample(object, coordinates))
+    }
+
     /// What follows `[`.
     fn address(&mut self) -> Result<Operand<'t>, SyntaxError> {
         let (base, offset) = match self.peek() {
             TokenKind::Word(name) => {
                 self.next();
+                if self.accept_mark(',') {
+                    return self.sample(name);
+                }
                 let offset = if self.is_mark(']') { 0 } else { self.signed_offset()? };
                 (Some(name), offset)
             }

@@ -186,7 +186,10 @@ impl<'t> Parser<'t> {
                     function.exact_threads = word == "reqntid";
                 }
                 // How many registers or blocks to aim for: nothing here depends on it.
-                TokenKind::Dotted("minnctapersm" | "maxnctapersm" | "maxnreg") => {
+                // No launch here has clusters, so their size has no limit to keep.
+                TokenKind::Dotted(
+                    "minnctapersm" | "maxnctapersm" | "maxnreg" | "maxclusterrank",
+                ) => {
                     self.next();
                     self.expect_u32("a count")?;
                 }

@@ -49,14 +49,16 @@ impl<'t> Parser<'t> {
 
     /// What follows the memory: alignment, type, names with sizes and values, a semicolon.
     pub(super) fn variables(&mut self, space: Space) -> Result<Vec<Variable<'t>>, SyntaxError> {
-        if self.accept_dotted("attribute") {
-            return self.error("variable attributes are not supported");
+        let managed = self.accept_dotted("attribute");
+        if managed {
+            self.managed()?;
         }
         let align = self.alignment()?;
         let element = self.element_type()?;
         let mut variables = Vec::new();
         loop {
             let mut variable = self.declared(space, align, element)?;
+            variable.managed = managed;
             if self.accept_mark('=') {
                 self.initial_values(&mut variable)?;
             }
@@ -66,6 +68,19 @@ impl<'t> Parser<'t> {
             }
             self.expect_mark(',')?;
         }
+    }
+
+    /// `(.managed)`: the one attribute of a variable that is supported.
+    fn managed(&mut self) -> Result<(), SyntaxError> {
+        self.expect_mark('(')?;
+        match self.peek() {
+            TokenKind::Dotted("managed") => self.next(),
+            TokenKind::Dotted(word) => {
+                return self.error(format!("attribute .{word} is not supported"));
+            }
+            _ => return self.expected("an attribute"),
+        };
+        self.expect_mark(')')
     }
 
     fn alignment(&mut self) -> Result<Option<u32>, SyntaxError> {
@@ -124,6 +139,7 @@ impl<'t> Parser<'t> {
             initial: Vec::new(),
             external: false,
             visible: false,
+            managed: false,
         })
     }
 
@@ -132,6 +148,9 @@ impl<'t> Parser<'t> {
             return self.error(format!("variable {} cannot have a value here", variable.name));
         }
         let element = variable.element;
+        if element == Type::B128 {
+            return self.error("values of type .b128 are not supported");
+        }
         variable.initial = if self.accept_mark('{') {
             self.comma_separated('}', |parser| parser.initial_value(element))?
         } else {

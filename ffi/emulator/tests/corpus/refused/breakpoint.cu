@@ -1,0 +1,2 @@
+// refused: brkpt
+extern "C" __global__ void breaks() { __brkpt(); }
