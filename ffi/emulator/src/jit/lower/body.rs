@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::{StackSlotData, StackSlotKind};
 
-use super::function::{Lowering, clif};
+use super::function::Lowering;
 use super::names::{Label, NamedPlace, Place, Prototype, Register, Scope};
 use crate::jit::error::CompileError;
 use crate::ptx::{Instruction, Space, Statement, Type, Variable as Declared};
@@ -84,7 +84,7 @@ impl<'t> Lowering<'_, '_, 't> {
                 scope.ranges.insert(name, (ty, count));
             }
             None => {
-                let register = Register { variable: self.builder.declare_var(clif(ty)), ty };
+                let register = Register { variable: self.new_register(ty), ty };
                 let scope = self.scopes.last_mut().expect("a body has a scope");
                 scope.registers.insert(name, register);
             }

@@ -1,7 +1,7 @@
 //! A function of the text as a native function: its frame, its scopes, and for a kernel the loop over
 //! threads.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -169,6 +169,10 @@ pub(super) struct Lowering<'a, 'u, 't> {
     pub(super) reads_frame: bool,
     /// How the kernel is cut, in the second pass; in the first, what the cuts will follow from.
     pub(super) regions: Option<Box<Regions>>,
+    /// Types of the registers so far, and in the second pass those that are still to come: what
+    /// crosses a wait may be named only behind it, where a loop leads back.
+    registers: Vec<Clif>,
+    foreseen: VecDeque<Variable>,
     pub(super) log: Log,
     pub(super) requests: Vec<Request>,
     pub(super) inputs: Option<Inputs>,
@@ -217,10 +221,21 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
             register_words: 0,
             reads_frame: false,
             regions: None,
+            registers: Vec::new(),
+            foreseen: VecDeque::new(),
             log: Log::default(),
             requests: Vec::new(),
             inputs: None,
         }
+    }
+
+    /// A register that the text names for the first time.
+    pub(super) fn new_register(&mut self, ty: Type) -> Variable {
+        if let Some(foreseen) = self.foreseen.pop_front() {
+            return foreseen;
+        }
+        self.registers.push(clif(ty));
+        self.builder.declare_var(clif(ty))
     }
 
     /// Finds how much local memory the body declares, which calls must know.
@@ -242,6 +257,8 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
         self.builder.def_var(self.carry, zero);
         self.restart_turns();
         if let Some(plan) = plan {
+            let declare = |ty: &Clif| self.builder.declare_var(*ty);
+            self.foreseen = plan.registers.iter().map(declare).collect();
             self.kernel_params(function);
             self.begin_region_loop(plan);
             return;
@@ -336,6 +353,7 @@ impl<'a, 'u, 't> Lowering<'a, 'u, 't> {
             inputs,
             end: self.done,
             spins,
+            registers: self.registers,
         });
         (outcome, findings)
     }

@@ -42,7 +42,7 @@ impl<'t> Lowering<'_, '_, 't> {
                 return Some(register);
             }
             if let Some(ty) = self.scopes[at].in_range(name) {
-                let register = Register { variable: self.builder.declare_var(clif(ty)), ty };
+                let register = Register { variable: self.new_register(ty), ty };
                 self.scopes[at].registers.insert(name, register);
                 return Some(register);
             }

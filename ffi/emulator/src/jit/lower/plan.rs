@@ -32,6 +32,8 @@ pub(super) struct Findings {
     pub(super) end: Block,
     /// Loops may wait for what other threads write: so each looks now and then whether they can run.
     pub(super) spins: bool,
+    /// The types of all registers, in the order in which the text first names them.
+    pub(super) registers: Vec<Type>,
 }
 
 /// What the executor of a kernel that is cut must know.
@@ -66,12 +68,14 @@ pub(super) struct Plan {
     /// Registers that are made anew where they are read, and what they are in the source.
     cheap: SecondaryMap<Variable, Option<Value>>,
     pub(super) source: Source,
+    /// The types of all registers, in the order in which the text first names them.
+    pub(super) registers: Vec<Type>,
 }
 
 impl Plan {
     /// Decides from the function that a first pass has made, and from what it has found.
     pub(super) fn new(function: Function, findings: Findings) -> Self {
-        let Findings { log, requests, inputs, end, spins } = findings;
+        let Findings { log, requests, inputs, end, spins, registers } = findings;
         let mut source = Source::new(function, inputs);
         let mut cheap = SecondaryMap::new();
         let mut elsewhere = Registers::default();
@@ -93,7 +97,7 @@ impl Plan {
                 Cut { site, crossing, origins }
             })
             .collect();
-        Self { cuts, slots, record_bytes, end_origins, cheap, source }
+        Self { cuts, slots, record_bytes, end_origins, cheap, source, registers }
     }
 
     /// Where a register lies that crosses a wait, and its type.

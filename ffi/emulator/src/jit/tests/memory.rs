@@ -226,3 +226,23 @@ fn special_registers_tell_where_a_thread_is() {
         assert!(times.is_sorted() && times[0] > 0);
     }
 }
+
+#[test]
+fn a_register_may_be_named_first_behind_the_wait_that_it_crosses() {
+    // The sum is carried round the loop, past a barrier that stands before its first use.
+    let text = ".version 7.0\n.target sm_70\n.address_size 64\n\
+                .visible .entry k(.param .u64 out) {\n\
+                .reg .pred %p<2>; .reg .b32 %t<4>; .reg .b64 %d<4>;\n\
+                mov.u32 %t0, 0; setp.eq.u32 %p0, %t0, 0; bra START;\n\
+                AGAIN: bar.sync 0; add.u32 %t1, %t1, 3; add.u32 %t0, %t0, 1;\n\
+                setp.lt.u32 %p1, %t0, 5; @%p1 bra AGAIN; bra END;\n\
+                START: mov.u32 %t1, %tid.x; bra AGAIN;\n\
+                END: ld.param.u64 %d0, [out]; mov.u32 %t2, %tid.x; mul.wide.u32 %d1, %t2, 4;\n\
+                add.u64 %d2, %d0, %d1; st.global.u32 [%d2], %t1; ret; }";
+    for mut device in Device::in_both_forms(text) {
+        let out = device.allocate(256);
+        device.launch("k", line(1, 64), &Params::new().u64(out)).unwrap();
+        let found: Vec<u32> = device.download(out, 64);
+        assert_eq!(found, (0..64).map(|thread| thread + 15).collect::<Vec<u32>>());
+    }
+}
