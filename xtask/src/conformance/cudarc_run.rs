@@ -97,6 +97,8 @@ impl Program {
             .arg(&self.headers)
             .arg(&self.executable)
             .args(arguments)
+            // A test leaves files where it runs.
+            .current_dir(&self.libraries[0])
             .env("LD_LIBRARY_PATH", libraries)
             .env("GPUMUX_EMULATED", CLAIM)
             .output()
