@@ -24,9 +24,29 @@ fn inward(is_minus: bool) -> Ordering {
     if is_minus { Ordering::Greater } else { Ordering::Less }
 }
 
+/// How `a * b + c` compares with `near`, which is zero or its nearest single, all of them finite.
+/// Exponential functions round downwards in every call, so this has to be quick.
+fn compare32(a: f32, b: f32, c: f32, near: f32) -> Ordering {
+    // 24 by 24 bits fit a double, and so does the exponent.
+    let product = f64::from(a) * f64::from(b);
+    let addend = f64::from(c);
+    // The sum and what is missing from it, both exact (Knuth's two-sum).
+    let sum = product + addend;
+    let addend_part = sum - product;
+    let low = (product - (sum - addend_part)) + (addend - addend_part);
+    // Exact as well: the two are the same but for their last bits.
+    let high = sum - f64::from(near);
+    (high + low).partial_cmp(&0.0).expect("finite numbers have an order")
+}
+
+/// How `a * b + c` compares with `near`, all of them finite.
+fn compare64(a: f64, b: f64, c: f64, near: f64) -> Ordering {
+    Exact::zero().plus_product(a, b).plus(c).plus(-near).sign()
+}
+
 /// Defines the arithmetic of a float type; `$nan` is what an operation makes that has no value.
 macro_rules! arithmetic {
-    ($float:ident, $nan:expr, $directed:ident, $add:ident, $mul:ident, $fma:ident, $div:ident, $sqrt:ident) => {
+    ($float:ident, $nan:expr, $compare:ident, $directed:ident, $add:ident, $mul:ident, $fma:ident, $div:ident, $sqrt:ident) => {
         /// Moves `nearest` to the right neighbour; `error` is how the exact value compares with it.
         /// Where the operands were finite, an infinite nearest value means that the exact one is
         /// finite.
@@ -60,8 +80,7 @@ macro_rules! arithmetic {
             let error = if nearest.is_infinite() {
                 inward(nearest.is_sign_negative())
             } else {
-                let exact = Exact::zero().plus_product(f64::from(a), f64::from(b));
-                exact.plus(-f64::from(nearest)).sign()
+                $compare(a, b, 0.0, nearest)
             };
             $directed(nearest, error, rounding)
         }
@@ -80,8 +99,7 @@ macro_rules! arithmetic {
             if !(a.is_finite() && b.is_finite() && c.is_finite()) {
                 return nearest;
             }
-            let exact = Exact::zero().plus_product(f64::from(a), f64::from(b)).plus(f64::from(c));
-            if exact.sign() == Ordering::Equal {
+            if nearest == 0.0 && $compare(a, b, c, 0.0) == Ordering::Equal {
                 // Minus zero when rounding down, unless both addends are plus zero.
                 let product_is_minus = a.is_sign_negative() != b.is_sign_negative();
                 let both = product_is_minus == c.is_sign_negative();
@@ -93,7 +111,7 @@ macro_rules! arithmetic {
             let error = if nearest.is_infinite() {
                 inward(nearest.is_sign_negative())
             } else {
-                exact.plus(-f64::from(nearest)).sign()
+                $compare(a, b, c, nearest)
             };
             $directed(nearest, error, rounding)
         }
@@ -110,8 +128,7 @@ macro_rules! arithmetic {
             let error = if nearest.is_infinite() {
                 inward(nearest.is_sign_negative())
             } else {
-                let product = Exact::zero().plus_product(-f64::from(nearest), f64::from(b));
-                let remainder = product.plus(f64::from(a)).sign();
+                let remainder = $compare(-nearest, b, a, 0.0);
                 if b.is_sign_negative() { remainder.reverse() } else { remainder }
             };
             $directed(nearest, error, rounding)
@@ -126,8 +143,7 @@ macro_rules! arithmetic {
             if !nearest.is_finite() {
                 return nearest;
             }
-            let square = Exact::zero().plus_product(-f64::from(nearest), f64::from(nearest));
-            $directed(nearest, square.plus(f64::from(a)).sign(), rounding)
+            $directed(nearest, $compare(-nearest, nearest, a, 0.0), rounding)
         }
     };
 }
@@ -136,6 +152,7 @@ macro_rules! arithmetic {
 arithmetic!(
     f32,
     f32::from_bits(0x7fff_ffff),
+    compare32,
     directed32,
     add_f32,
     mul_f32,
@@ -143,7 +160,7 @@ arithmetic!(
     div_f32,
     sqrt_f32
 );
-arithmetic!(f64, f64::NAN, directed64, add_f64, mul_f64, fma_f64, div_f64, sqrt_f64);
+arithmetic!(f64, f64::NAN, compare64, directed64, add_f64, mul_f64, fma_f64, div_f64, sqrt_f64);
 
 /// A double as a single.
 pub(super) extern "C" fn narrow_f64(a: f64, rounding: Rounding) -> f32 {
