@@ -212,7 +212,10 @@ impl Captures {
         match task {
             // A graph that is launched into a capture becomes part of it.
             Task::Graph(graph) => *front = capture.graph.append(&graph, front),
-            task => *front = vec![capture.graph.add(Node { task, after: std::mem::take(front) })],
+            task => {
+                let task = stream.placed(task)?;
+                *front = vec![capture.graph.add(Node { task, after: std::mem::take(front) })];
+            }
         }
         Ok(None)
     }

@@ -170,11 +170,7 @@ impl Executable {
             return Err(Code::NOT_SUPPORTED);
         }
         let mut last = self.last();
-        let mut steps = self.graph.steps(last.iter().copied().collect())?;
-        for step in &mut steps {
-            // Launches obey the mask of the stream that the graph runs in.
-            step.work = stream.confined(std::mem::replace(&mut step.work, Work::Nothing))?;
-        }
+        let steps = self.graph.steps(last.iter().copied().collect())?;
         let marks: Vec<_> = steps
             .iter()
             .map(|step| match &step.work {

@@ -137,6 +137,17 @@ impl Stream {
         View { context: Arc::clone(&self.context), green: self.green.clone() }
     }
 
+    /// A task as a graph keeps it: launches stay on the SMs of the stream in which they were captured,
+    /// whatever stream the graph runs in. That is documented for green contexts; for masks nobody
+    /// knows.
+    pub(crate) fn placed(&self, task: Task) -> Outcome<Task> {
+        let Task::Work(work) = task else { return Ok(task) };
+        Ok(Task::Work(match self.confined(work)? {
+            Work::Launch(grid) => Work::Confined(grid, self.view().sms()),
+            work => work,
+        }))
+    }
+
     /// The work as the stream runs it. A launch takes the mask that the stream's structure holds now:
     /// a store into it concerns what is enqueued later.
     pub(crate) fn confined(&self, work: Work) -> Outcome<Work> {

@@ -26,6 +26,13 @@ fn instantiate(graph: CUgraph) -> CUgraphExec {
     executable
 }
 
+/// What `body` enqueues in a stream, as a graph that can be launched.
+pub(crate) fn captured(stream: CUstream, body: impl FnOnce()) -> CUgraphExec {
+    begin(stream);
+    body();
+    instantiate(end(stream))
+}
+
 fn status(stream: CUstream) -> CUstreamCaptureStatus {
     let mut status = CU_STREAM_CAPTURE_STATUS_NONE;
     call!(cuStreamIsCapturing(stream, &mut status));

@@ -21,5 +21,6 @@ mod order;
 mod peer;
 mod product;
 mod smid;
+mod split;
 mod stream;
 mod strict;

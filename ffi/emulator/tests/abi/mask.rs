@@ -2,6 +2,7 @@
 //! claimed driver's offset it confines, elsewhere it does nothing or harm.
 
 use crate::calls::*;
+use crate::graph::captured;
 use crate::smid::Probe;
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
@@ -245,6 +246,19 @@ crate::child::in_child! {
         assert_eq!(probe.sms(stream), set(14..16));
         store(stream, 0x5fc, &words(!(1 << 8)));
         assert_eq!(probe.try_launch(stream), CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+    }
+
+    a_captured_launch_keeps_the_mask_of_its_stream("driver=13.3,cc=9.0,sms=16,memory=16MiB") {
+        context();
+        let probe = Probe::load();
+        let (masked, free) = (free_stream(), free_stream());
+        store(masked, 0x5fc, &words(!1));
+        let graph = captured(masked, || probe.ask(masked));
+        store(masked, 0x5fc, &words(!2));
+        for launcher in [masked, free] {
+            call!(cuGraphLaunch(graph, launcher));
+            assert_eq!(probe.answer(launcher), set(0..2));
+        }
     }
 
     handles_are_looked_up_and_never_reused("driver=13.3,memory=1MiB") {
