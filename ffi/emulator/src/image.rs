@@ -7,6 +7,7 @@ use crate::handle::Handle;
 use crate::jit::{self, CompileErrorKind, Program};
 use crate::machine::{Machine, claim};
 use crate::module::{Function, MODULES, Module, Variable};
+use crate::strict::{self, Call};
 use crate::transfer::{Place, Transfer};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,7 @@ impl Image {
 
     /// Makes a module of it in a context.
     pub(crate) fn place(&self, context: &Arc<Context>) -> Outcome<Handle> {
+        strict::synchronise_device(Call::LoadModule, context.device());
         let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();
         let program = match fresh {
             Some(program) => program,

@@ -6,7 +6,6 @@ use crate::context::{self, Context};
 use crate::handle::{Handle, Table};
 use crate::image::{Image, Refusal};
 use crate::module::{FUNCTIONS, Function, MODULES, Module};
-use crate::strict::{self, Call};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,7 +69,6 @@ impl Library {
         if let Some(module) = modules.get(&context.number()) {
             return Ok(*module);
         }
-        strict::synchronise_device(Call::LoadModule, context.device());
         let module = self.image.place(context)?;
         modules.insert(context.number(), module);
         Ok(module)

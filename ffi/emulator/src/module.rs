@@ -11,6 +11,7 @@ use crate::jit::Kernel;
 use crate::library;
 use crate::scratch::Scratch;
 use crate::sm::Grid;
+use crate::strict::{self, Call};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -74,7 +75,9 @@ impl Module {
 
     /// Unloads a module, after all work that may still run its code.
     pub(crate) fn unload(handle: Handle) -> Outcome {
-        Module::of(handle)?.context.synchronize()?;
+        let context = Arc::clone(&Module::of(handle)?.context);
+        strict::synchronise_device(Call::LoadModule, context.device());
+        context.synchronize()?;
         let module = MODULES.remove(handle)?;
         module.forget_functions();
         for variable in module.variables.values() {

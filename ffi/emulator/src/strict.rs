@@ -8,6 +8,7 @@ use crate::context;
 use crate::device::Device;
 use crate::machine;
 use crate::schedule::SCHEDULE;
+use crate::stream::Stream;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -43,6 +44,14 @@ pub(crate) fn synchronise(call: Call) -> Outcome {
     }
     synchronise_device(call, context::current()?.device());
     Ok(())
+}
+
+/// The same for a copy or a fill, where its stream is the legacy one.
+pub(crate) fn synchronise_copy(stream: &Stream) {
+    let device = stream.context.device();
+    if device.claim().strict && stream.is_legacy() {
+        synchronise_device(Call::Copy, device);
+    }
 }
 
 /// The same for the lanes of a given device.

@@ -5,7 +5,6 @@ use crate::capture::{CAPTURES, Mode, Status, exchange_thread_mode};
 use crate::code::{Code, Outcome};
 use crate::graph::GRAPHS;
 use crate::handle::Handle;
-use crate::machine::Machine;
 use crate::stream::Stream;
 use std::ffi::{c_uint, c_void};
 
@@ -101,7 +100,6 @@ extern "C" fn cuStreamGetCaptureInfo_v3(
 #[unsafe(no_mangle)]
 extern "C" fn cuThreadExchangeStreamCaptureMode(in_out: *mut c_uint) -> Code {
     edge(|| {
-        Machine::get()?;
         let wanted = mode(In::from(in_out.cast_const()).get()?)?;
         Out::from(in_out).put(exchange_thread_mode(wanted) as c_uint)
     })

@@ -154,16 +154,12 @@ extern "C" fn cuCtxDestroy_v2(handle: Handle) -> Code {
 
 /// A context by its handle.
 fn find(handle: Handle) -> Outcome<View> {
-    Machine::get()?;
     View::of(handle)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxGetCurrent(out: Out<Handle>) -> Code {
-    edge(|| {
-        Machine::get()?;
-        out.put(context::top_handle())
-    })
+    edge(|| out.put(context::top_handle()))
 }
 
 #[unsafe(no_mangle)]
@@ -186,7 +182,6 @@ extern "C" fn cuCtxPushCurrent_v2(handle: Handle) -> Code {
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxPopCurrent_v2(out: Out<Handle>) -> Code {
     edge(|| {
-        Machine::get()?;
         let view = context::pop().ok_or(Code::INVALID_CONTEXT)?;
         out.put_if_wanted(view.handle())
     })

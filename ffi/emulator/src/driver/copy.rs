@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::memory::HOST;
 use crate::schedule::Work;
 use crate::stream::Stream;
-use crate::strict::{self, Call};
+use crate::strict;
 use crate::transfer::{Place, Transfer};
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -43,10 +43,8 @@ fn is_pageable(place: Place) -> bool {
 }
 
 fn copy(stream: Handle, to: Place, from: Place, bytes: usize, back: Return) -> Outcome {
-    if stream == Handle::NULL {
-        strict::synchronise(Call::Copy)?;
-    }
     let stream = Stream::of(stream)?;
+    strict::synchronise_copy(&stream);
     if bytes == 0 {
         return Ok(());
     }

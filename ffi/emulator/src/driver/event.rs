@@ -4,14 +4,12 @@ use super::abi::{Out, edge};
 use crate::code::{Code, Outcome};
 use crate::graph::Task;
 use crate::handle::Handle;
-use crate::machine::Machine;
 use crate::stream::{EVENTS, Event, Stream};
 use std::ffi::c_uint;
 
 #[unsafe(no_mangle)]
 extern "C" fn cuEventCreate(out: Out<Handle>, flags: c_uint) -> Code {
     edge(|| {
-        Machine::get()?;
         if out.is_null() {
             return Err(Code::INVALID_VALUE);
         }
@@ -54,10 +52,7 @@ extern "C" fn cuEventSynchronize(event: Handle) -> Code {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuEventDestroy_v2(event: Handle) -> Code {
-    edge(|| {
-        Machine::get()?;
-        EVENTS.remove(event)?.context().check()
-    })
+    edge(|| EVENTS.remove(event)?.context().check())
 }
 
 fn elapsed(millis: Out<f32>, start: Handle, end: Handle) -> Outcome {

@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::memory::HOST;
 use crate::schedule::Work;
 use crate::stream::Stream;
-use crate::strict::{self, Call};
+use crate::strict;
 use crate::transfer::{Pattern, Transfer};
 
 /// Rows of a fill: bytes from row to row, elements in each, how many.
@@ -48,10 +48,8 @@ fn prepare(
     pattern: Pattern,
     stream: Handle,
 ) -> Outcome<Option<(Stream, Work)>> {
-    if stream == Handle::NULL {
-        strict::synchronise(Call::Copy)?;
-    }
     let stream = Stream::of(stream)?;
+    strict::synchronise_copy(&stream);
     if rows.width == 0 || rows.height == 0 {
         return Ok(None);
     }

@@ -28,12 +28,19 @@ extern "C" fn cuFuncGetParamInfo(
     offset: Out<usize>,
     bytes: Out<usize>,
 ) -> Code {
-    edge(|| {
-        let function = Function::of(function)?;
-        let param = function.kernel.params.get(index).ok_or(Code::INVALID_VALUE)?;
-        offset.put(param.offset as usize)?;
-        bytes.put_if_wanted(param.size as usize)
-    })
+    edge(|| put_param(&*Function::of(function)?, index, offset, bytes))
+}
+
+/// Says where a parameter lies and how long it is.
+pub(super) fn put_param(
+    function: &Function,
+    index: usize,
+    offset: Out<usize>,
+    bytes: Out<usize>,
+) -> Outcome {
+    let param = function.kernel.params.get(index).ok_or(Code::INVALID_VALUE)?;
+    offset.put(param.offset as usize)?;
+    bytes.put_if_wanted(param.size as usize)
 }
 
 #[unsafe(no_mangle)]

@@ -7,7 +7,6 @@ use crate::code::{Code, Outcome};
 use crate::context;
 use crate::graph::{EXECUTABLES, Executable, GRAPHS, Graph, Task};
 use crate::handle::Handle;
-use crate::machine::Machine;
 use crate::stream::Stream;
 use std::ffi::{c_uint, c_ulonglong};
 
@@ -40,10 +39,7 @@ extern "C" fn cuGraphCreate(out: Out<Handle>, flags: c_uint) -> Code {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuGraphDestroy(graph: Handle) -> Code {
-    edge(|| {
-        Machine::get()?;
-        GRAPHS.remove(graph).map(|_| ()).map_err(|_| Code::INVALID_VALUE)
-    })
+    edge(|| GRAPHS.remove(graph).map(|_| ()).map_err(|_| Code::INVALID_VALUE))
 }
 
 /// How many nodes there are. Nodes have no handles here: they are counted and not given out.
@@ -102,10 +98,7 @@ extern "C" fn cuGraphInstantiateWithParams(
 
 #[unsafe(no_mangle)]
 extern "C" fn cuGraphExecDestroy(executable: Handle) -> Code {
-    edge(|| {
-        Machine::get()?;
-        EXECUTABLES.remove(executable).map(|_| ()).map_err(|_| Code::INVALID_VALUE)
-    })
+    edge(|| EXECUTABLES.remove(executable).map(|_| ()).map_err(|_| Code::INVALID_VALUE))
 }
 
 /// A launch in a captured stream becomes part of what is captured.

@@ -4,8 +4,8 @@ use super::abi::{In, Out, Text, put_text};
 use crate::code::{Code, Outcome};
 use crate::handle::Handle;
 use crate::image::Refusal;
-use crate::machine::Machine;
-use std::ffi::{c_uint, c_void};
+use std::ffi::{OsStr, c_uint, c_void};
+use std::os::unix::ffi::OsStrExt;
 
 /// `CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES`.
 const INFO_LOG_BYTES: c_uint = 4;
@@ -90,7 +90,6 @@ pub(super) fn load(
     options: &Options,
     make: impl FnOnce(&str) -> Result<Handle, Refusal>,
 ) -> Outcome {
-    Machine::get()?;
     if out.is_null() {
         return Err(Code::INVALID_VALUE);
     }
@@ -107,6 +106,12 @@ pub(super) fn load(
             Err(code)
         }
     }
+}
+
+/// The image in a file.
+pub(super) fn image_in(path: Text) -> Outcome<Vec<u8>> {
+    let path = OsStr::from_bytes(path.get()?.to_bytes());
+    std::fs::read(path).map_err(|_| Code::FILE_NOT_FOUND)
 }
 
 /// The image that a program passes: text that ends with zero, or something else whose first bytes

@@ -1,16 +1,16 @@
 //! Libraries and their kernels, which belong to no context.
 
 use super::abi::{In, Out, Text, edge};
-use super::function::{attribute, check_cache_config, set_attribute};
-use super::image::{Options, image_of, load};
+use super::function::{attribute, check_cache_config, put_param, set_attribute};
+use super::image::{Options, image_in, image_of, load};
+use super::module::{put_variable, variable};
 use crate::code::{Code, Outcome};
 use crate::context;
 use crate::handle::Handle;
 use crate::library::{Library, LibraryKernel};
 use crate::machine::Machine;
 use crate::module::{Function, Module};
-use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::sync::Arc;
 
 /// `CU_LIBRARY_HOST_UNIVERSAL_FUNCTION_AND_DATA_TABLE`: refused. The other option says that the
@@ -58,18 +58,13 @@ extern "C" fn cuLibraryLoadFromFile(
 ) -> Code {
     edge(|| {
         check_options(library_count, library_options)?;
-        let path = OsStr::from_bytes(path.get()?.to_bytes());
-        let image = std::fs::read(path).map_err(|_| Code::FILE_NOT_FOUND)?;
-        load(out, &image, &Options::read(count, options, values)?, Library::load)
+        load(out, &image_in(path)?, &Options::read(count, options, values)?, Library::load)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuLibraryUnload(library: Handle) -> Code {
-    edge(|| {
-        Machine::get()?;
-        Library::unload(library)
-    })
+    edge(|| Library::unload(library))
 }
 
 #[unsafe(no_mangle)]
@@ -114,9 +109,7 @@ extern "C" fn cuLibraryGetGlobal(
 ) -> Code {
     edge(|| {
         let module = Module::of(Library::of(library)?.module()?)?;
-        let variable = module.variables.get(name.utf8()?).ok_or(Code::NOT_FOUND)?;
-        address.put_if_wanted(variable.address)?;
-        bytes.put_if_wanted(usize::try_from(variable.bytes).map_err(|_| Code::INVALID_VALUE)?)
+        put_variable(variable(&module, name)?, address, bytes)
     })
 }
 
@@ -132,7 +125,7 @@ extern "C" fn cuLibraryGetManaged(
     edge(|| {
         let library = Library::of(library)?;
         let module = Module::of(library.module()?)?;
-        let variable = module.variables.get(name.utf8()?).ok_or(Code::NOT_FOUND)?;
+        let variable = variable(&module, name)?;
         let memory = module.context.device().memory();
         if !memory.find(variable.address).is_some_and(|found| found.managed) {
             return Err(Code::NOT_FOUND);
@@ -140,8 +133,7 @@ extern "C" fn cuLibraryGetManaged(
         if library.is_shared() {
             return Err(Code::NOT_SUPPORTED);
         }
-        address.put_if_wanted(variable.address)?;
-        bytes.put_if_wanted(usize::try_from(variable.bytes).map_err(|_| Code::INVALID_VALUE)?)
+        put_variable(variable, address, bytes)
     })
 }
 
@@ -212,8 +204,6 @@ extern "C" fn cuKernelGetParamInfo(
 ) -> Code {
     edge(|| {
         let function = Function::of(LibraryKernel::of(kernel)?.function()?)?;
-        let param = function.kernel.params.get(index).ok_or(Code::INVALID_VALUE)?;
-        offset.put(param.offset as usize)?;
-        bytes.put_if_wanted(param.size as usize)
+        put_param(&function, index, offset, bytes)
     })
 }

@@ -1,15 +1,13 @@
 //! The linker's calls.
 
 use super::abi::{In, Out, Text, edge};
-use super::image::{Options, text_of};
+use super::image::{Options, image_in, text_of};
 use crate::code::{Code, Outcome};
 use crate::context;
 use crate::handle::Handle;
 use crate::image::Refusal;
 use crate::link::{LINKERS, Linker};
-use crate::machine::Machine;
-use std::ffi::{OsStr, c_uint, c_void};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{c_uint, c_void};
 
 /// `CU_JIT_INPUT_PTX`. Machine code and intermediate code are refused.
 const PTX: c_uint = 1;
@@ -67,10 +65,7 @@ extern "C" fn cuLinkAddFile_v2(
     _options: In<c_uint>,
     _values: *mut *mut c_void,
 ) -> Code {
-    edge(|| {
-        let path = OsStr::from_bytes(path.get()?.to_bytes());
-        add(linker, kind, &std::fs::read(path).map_err(|_| Code::FILE_NOT_FOUND)?)
-    })
+    edge(|| add(linker, kind, &image_in(path)?))
 }
 
 #[unsafe(no_mangle)]
@@ -84,8 +79,5 @@ extern "C" fn cuLinkComplete(linker: Handle, image: Out<*const u8>, bytes: Out<u
 
 #[unsafe(no_mangle)]
 extern "C" fn cuLinkDestroy(linker: Handle) -> Code {
-    edge(|| {
-        Machine::get()?;
-        LINKERS.remove(linker).map(|_| ())
-    })
+    edge(|| LINKERS.remove(linker).map(|_| ()))
 }

@@ -1,25 +1,15 @@
 //! Modules: loading PTX, finding functions and variables in it.
 
 use super::abi::{In, Out, Text, edge};
-use super::image::{Options, image_of, load};
-use crate::code::Code;
+use super::image::{Options, image_in, image_of, load};
+use crate::code::{Code, Outcome};
 use crate::handle::Handle;
-use crate::image::Refusal;
-use crate::machine::Machine;
-use crate::module::Module;
-use crate::strict::{self, Call};
-use std::ffi::{OsStr, c_uint, c_void};
-use std::os::unix::ffi::OsStrExt;
-
-/// Makes a module of a text.
-fn make(text: &str) -> Result<Handle, Refusal> {
-    strict::synchronise(Call::LoadModule)?;
-    Module::load(text)
-}
+use crate::module::{Module, Variable};
+use std::ffi::{c_uint, c_void};
 
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleLoadData(out: Out<Handle>, image: Text) -> Code {
-    edge(|| load(out, &image_of(image)?, &Options::default(), make))
+    edge(|| load(out, &image_of(image)?, &Options::default(), Module::load))
 }
 
 #[unsafe(no_mangle)]
@@ -30,7 +20,7 @@ extern "C" fn cuModuleLoadDataEx(
     options: In<c_uint>,
     values: *mut *mut c_void,
 ) -> Code {
-    edge(|| load(out, &image_of(image)?, &Options::read(count, options, values)?, make))
+    edge(|| load(out, &image_of(image)?, &Options::read(count, options, values)?, Module::load))
 }
 
 /// A fat binary holds machine code; what PTX it may hold beside that is packed.
@@ -44,29 +34,19 @@ extern "C" fn cuModuleLoadFatBinary(_out: Out<Handle>, image: Text) -> Code {
 
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleLoad(out: Out<Handle>, path: Text) -> Code {
-    edge(|| {
-        let path = OsStr::from_bytes(path.get()?.to_bytes());
-        let image = std::fs::read(path).map_err(|_| Code::FILE_NOT_FOUND)?;
-        load(out, &image, &Options::default(), make)
-    })
+    edge(|| load(out, &image_in(path)?, &Options::default(), Module::load))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleUnload(module: Handle) -> Code {
-    edge(|| {
-        strict::synchronise(Call::LoadModule)?;
-        Module::unload(module)
-    })
+    edge(|| Module::unload(module))
 }
 
 /// Everything is compiled when it is loaded.
 #[unsafe(no_mangle)]
 extern "C" fn cuModuleGetLoadingMode(out: Out<c_uint>) -> Code {
     const EAGER: c_uint = 1;
-    edge(|| {
-        Machine::get()?;
-        out.put(EAGER)
-    })
+    edge(|| out.put(EAGER))
 }
 
 #[unsafe(no_mangle)]
@@ -106,8 +86,17 @@ extern "C" fn cuModuleGetGlobal_v2(
 ) -> Code {
     edge(|| {
         let module = Module::of(module)?;
-        let variable = module.variables.get(name.utf8()?).ok_or(Code::NOT_FOUND)?;
-        address.put_if_wanted(variable.address)?;
-        bytes.put_if_wanted(usize::try_from(variable.bytes).map_err(|_| Code::INVALID_VALUE)?)
+        put_variable(variable(&module, name)?, address, bytes)
     })
+}
+
+/// A variable of a module by its name.
+pub(super) fn variable(module: &Module, name: Text) -> Outcome<Variable> {
+    module.variables.get(name.utf8()?).copied().ok_or(Code::NOT_FOUND)
+}
+
+/// Says where a variable lies and how long it is.
+pub(super) fn put_variable(variable: Variable, address: Out<u64>, bytes: Out<usize>) -> Outcome {
+    address.put_if_wanted(variable.address)?;
+    bytes.put_if_wanted(usize::try_from(variable.bytes).map_err(|_| Code::INVALID_VALUE)?)
 }

@@ -79,10 +79,7 @@ extern "C" fn cuMemPoolCreate(out: Out<Handle>, props: In<CUmemPoolProps>) -> Co
 
 #[unsafe(no_mangle)]
 extern "C" fn cuMemPoolDestroy(pool: Handle) -> Code {
-    edge(|| {
-        Machine::get()?;
-        Pool::destroy(pool)
-    })
+    edge(|| Pool::destroy(pool))
 }
 
 /// A pool holds nothing that could be given back.

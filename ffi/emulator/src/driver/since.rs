@@ -1,8 +1,8 @@
 //! Functions that came with a later driver than this library can claim to be.
 //!
-//! A real driver of an earlier version does not have them. Here they cannot be taken out of the
-//! library, so that a program which asks the loader finds them: they then return
-//! `CUDA_ERROR_NOT_SUPPORTED`. One that asks `cuGetProcAddress` does not find them.
+//! A real driver of an earlier version does not have them. Here they stay in the library, so that a
+//! program which asks the loader finds them: they then return `CUDA_ERROR_NOT_SUPPORTED`. One that asks
+//! `cuGetProcAddress` does not find them. (The claim's `absent` takes functions from the loader, too.)
 
 use super::abi::edge;
 use crate::code::{Code, Outcome};

@@ -5,7 +5,6 @@ use crate::capture::CAPTURES;
 use crate::code::{Code, Outcome};
 use crate::graph::Task;
 use crate::handle::Handle;
-use crate::machine::Machine;
 use crate::schedule::{SCHEDULE, Work};
 use crate::stream::{Event, Stream};
 use std::ffi::{c_int, c_uint, c_void};
@@ -22,7 +21,6 @@ extern "C" fn cuStreamCreateWithPriority(out: Out<Handle>, flags: c_uint, priori
 }
 
 fn create(out: Out<Handle>, flags: c_uint, priority: c_int) -> Outcome {
-    Machine::get()?;
     if out.is_null() {
         return Err(Code::INVALID_VALUE);
     }
@@ -32,10 +30,7 @@ fn create(out: Out<Handle>, flags: c_uint, priority: c_int) -> Outcome {
 /// Work that is in the stream still runs to its end.
 #[unsafe(no_mangle)]
 extern "C" fn cuStreamDestroy_v2(stream: Handle) -> Code {
-    edge(|| {
-        Machine::get()?;
-        Stream::destroy(stream)
-    })
+    edge(|| Stream::destroy(stream))
 }
 
 #[unsafe(no_mangle)]

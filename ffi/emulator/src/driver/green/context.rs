@@ -34,16 +34,12 @@ extern "C" fn cuGreenCtxCreate(
 /// it current keeps it, and finds it destroyed.
 #[unsafe(no_mangle)]
 extern "C" fn cuGreenCtxDestroy(context: Handle) -> Code {
-    edge_since("cuGreenCtxDestroy", || {
-        Machine::get()?;
-        Green::destroy(context)
-    })
+    edge_since("cuGreenCtxDestroy", || Green::destroy(context))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxFromGreenCtx(out: Out<Handle>, context: Handle) -> Code {
     edge_since("cuCtxFromGreenCtx", || {
-        Machine::get()?;
         let green = Green::of(context)?;
         if out.is_null() {
             return Err(Code::INVALID_VALUE);
@@ -56,7 +52,6 @@ extern "C" fn cuCtxFromGreenCtx(out: Out<Handle>, context: Handle) -> Code {
 #[unsafe(no_mangle)]
 extern "C" fn cuGreenCtxGetId(context: Handle, out: Out<u64>) -> Code {
     edge_since("cuGreenCtxGetId", || {
-        Machine::get()?;
         let green = if context == Handle::NULL {
             current_view()?.green.ok_or(Code::INVALID_CONTEXT)?
         } else {
@@ -74,7 +69,6 @@ extern "C" fn cuGreenCtxStreamCreate(
     priority: c_int,
 ) -> Code {
     edge_since("cuGreenCtxStreamCreate", || {
-        Machine::get()?;
         let green = Green::of(context)?;
         if out.is_null() || flags != NON_BLOCKING {
             return Err(Code::INVALID_VALUE);
@@ -102,14 +96,12 @@ fn green_of(stream: &Stream) -> Handle {
 }
 
 fn view_of(context: Handle) -> Outcome<View> {
-    Machine::get()?;
     let view = View::of(context)?;
     view.check()?;
     Ok(view)
 }
 
 fn view_of_green(context: Handle) -> Outcome<View> {
-    Machine::get()?;
     Ok(View::from(&Green::of(context)?))
 }
 

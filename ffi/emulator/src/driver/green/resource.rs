@@ -56,7 +56,6 @@ extern "C" fn cuDeviceGetDevResource(device: c_int, out: Out<CUdevResource>, kin
 #[unsafe(no_mangle)]
 extern "C" fn cuCtxGetDevResource(context: Handle, out: Out<CUdevResource>, kind: c_uint) -> Code {
     edge_since("cuCtxGetDevResource", || {
-        Machine::get()?;
         let view = View::of(context)?;
         view.check()?;
         answer_for(&view, out, kind)
@@ -70,7 +69,6 @@ extern "C" fn cuGreenCtxGetDevResource(
     kind: c_uint,
 ) -> Code {
     edge_since("cuGreenCtxGetDevResource", || {
-        Machine::get()?;
         let green = Green::of(context)?;
         answer_for(&View::from(&green), out, kind)
     })
@@ -115,7 +113,6 @@ extern "C" fn cuDevSmResourceSplitByCount(
     wanted: c_uint,
 ) -> Code {
     edge_since("cuDevSmResourceSplitByCount", || {
-        Machine::get()?;
         let (asked, made) = (In::from(count.cast_const()), Out::from(count));
         let asked = asked.get()?;
         let set = input.get()?.sms()?;
@@ -181,7 +178,6 @@ extern "C" fn cuDevSmResourceSplit(
     params: *mut CU_DEV_SM_RESOURCE_GROUP_PARAMS,
 ) -> Code {
     edge_since("cuDevSmResourceSplit", || {
-        Machine::get()?;
         if flags != 0 || !(1..=RESOURCES_MAX).contains(&count) {
             return Err(Code::INVALID_VALUE);
         }
@@ -212,7 +208,6 @@ extern "C" fn cuDevResourceGenerateDesc(
     count: c_uint,
 ) -> Code {
     edge_since("cuDevResourceGenerateDesc", || {
-        Machine::get()?;
         if out.is_null() || !(1..=RESOURCES_MAX).contains(&count) {
             return Err(Code::INVALID_VALUE);
         }
