@@ -104,11 +104,11 @@ impl Graph {
     }
 
     /// The steps of one launch, with a first that waits for `outside` and a last that waits for
-    /// all. Chains stay in one lane; what branches off gets another.
+    /// all. A chain stays in one branch; what parts from it gets another.
     fn steps(&self, outside: Vec<Point>) -> Outcome<Vec<Step>> {
-        let first = Step { work: Work::Nothing, lane: 0, after: Vec::new(), outside };
+        let first = Step { work: Work::Nothing, branch: 0, after: Vec::new(), outside };
         let mut steps = vec![first];
-        // The step that each lane ends with.
+        // The step that each branch ends with.
         let mut ends = vec![0];
         for (index, node) in self.nodes.iter().enumerate() {
             // Steps are counted from the first, which no node is.
@@ -116,15 +116,15 @@ impl Graph {
             if after.is_empty() {
                 after.push(0);
             }
-            let lane = ends.iter().position(|end| after.contains(end)).unwrap_or(ends.len());
-            if lane == ends.len() {
+            let branch = ends.iter().position(|end| after.contains(end)).unwrap_or(ends.len());
+            if branch == ends.len() {
                 ends.push(0);
             }
-            ends[lane] = index + 1;
+            ends[branch] = index + 1;
             let (work, outside) = node.task.work()?;
-            steps.push(Step { work, lane, after, outside });
+            steps.push(Step { work, branch, after, outside });
         }
-        steps.push(Step { work: Work::Nothing, lane: 0, after: ends, outside: Vec::new() });
+        steps.push(Step { work: Work::Nothing, branch: 0, after: ends, outside: Vec::new() });
         Ok(steps)
     }
 }

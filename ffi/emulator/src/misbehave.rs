@@ -4,6 +4,7 @@
 use crate::block::{Fault, Turn};
 use crate::scratch::Scratch;
 use crate::sm::Grid;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A launch of a kernel: its name, and which of its launches on the device, from 1.
@@ -70,7 +71,7 @@ impl Mischief {
     }
 
     /// Counts a launch, and returns what is to run in its place.
-    pub(crate) fn launch(&self, grid: Box<dyn Grid>) -> Box<dyn Grid> {
+    pub(crate) fn launch(&self, grid: Arc<dyn Grid>) -> Arc<dyn Grid> {
         let is = |nth: &Option<Nth>, seen: &AtomicU64| {
             let nth = nth.as_ref().filter(|nth| nth.kernel == grid.name());
             nth.is_some_and(|nth| count(seen, Some(nth.launch)))
@@ -78,13 +79,13 @@ impl Mischief {
         let hangs = is(&self.wanted.hanging_launch, &self.hanging);
         let faults = is(&self.wanted.faulting_launch, &self.faulting);
         if count(&self.launches, self.wanted.losing_launch) {
-            return Box::new(Instead::Fault(Fault::DeviceLost));
+            return Arc::new(Instead::Fault(Fault::DeviceLost));
         }
         if faults {
-            return Box::new(Instead::Fault(Fault::IllegalAddress { address: 0, bytes: 1 }));
+            return Arc::new(Instead::Fault(Fault::IllegalAddress { address: 0, bytes: 1 }));
         }
         if hangs {
-            return Box::new(Instead::Hang);
+            return Arc::new(Instead::Hang);
         }
         grid
     }

@@ -19,6 +19,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 mod scope;
+mod steps;
+
+pub(crate) use steps::Step;
 
 /// All streams of the process.
 pub(crate) static SCHEDULE: Schedule = Schedule {
@@ -76,18 +79,6 @@ pub(crate) enum Work {
     Free(u64),
     /// Calls the program.
     Call(Arc<dyn Fn() + Send + Sync>),
-}
-
-/// A piece of work that belongs to several; see [`Schedule::enqueue_steps`].
-pub(crate) struct Step {
-    /// The work.
-    pub(crate) work: Work,
-    /// Zero is the stream itself; others are streams that live as long as the steps.
-    pub(crate) lane: usize,
-    /// Earlier steps that it waits for, by their index.
-    pub(crate) after: Vec<usize>,
-    /// Points besides that it waits for.
-    pub(crate) outside: Vec<Point>,
 }
 
 struct Queue {
@@ -173,16 +164,6 @@ impl Schedule {
             self.moved.notify_all();
         }
         Ok(point)
-    }
-
-    /// Appends steps that are one thing to their stream: what others enqueue comes before all of
-    /// them or after all of them. Returns the point of each.
-    pub(crate) fn enqueue_steps(&self, stream: StreamId, steps: Vec<Step>) -> Outcome<Vec<Point>> {
-        let mut state = self.state();
-        let outcome = state.enqueue_steps(stream, steps);
-        drop(state);
-        self.moved.notify_all();
-        outcome
     }
 
     /// The end of what is in a stream now, or `None` where it is idle.
@@ -277,30 +258,6 @@ impl State {
         let point = queue.append(stream, work, after);
         let idle = !queue.running && !queue.waiting;
         Ok((point, idle && self.advance(stream)))
-    }
-
-    fn enqueue_steps(&mut self, stream: StreamId, steps: Vec<Step>) -> Outcome<Vec<Point>> {
-        let queue = self.queues.get(&stream).ok_or(Code::INVALID_HANDLE)?;
-        let (context, green, sms) = (Arc::clone(&queue.context), queue.green, queue.sms.clone());
-        let lanes = steps.iter().map(|step| step.lane).max().unwrap_or(0);
-        let mut streams = vec![stream];
-        for _ in 0..lanes {
-            let lane = Queue::new(&context, green, Manner::NonBlocking, sms.clone());
-            streams.push(self.open(lane));
-        }
-        let mut points: Vec<Point> = Vec::with_capacity(steps.len());
-        for step in steps {
-            let mut after = step.outside;
-            after.extend(step.after.iter().map(|earlier| points[*earlier]));
-            points.push(self.enqueue(streams[step.lane], step.work, after)?.0);
-        }
-        for lane in &streams[1..] {
-            if let Some(queue) = self.queues.get_mut(lane) {
-                queue.closing = true;
-            }
-            self.remove_if_over(*lane);
-        }
-        Ok(points)
     }
 
     fn is_past(&self, point: Point) -> bool {
@@ -495,6 +452,6 @@ fn start_launch(stream: StreamId, queue: &Queue, grid: Arc<dyn Grid>, sms: &[u32
         }));
     }
     let owner = Running { stream, context: Arc::clone(context), over };
-    let grid = device.mischief().launch(Box::new(grid));
+    let grid = device.mischief().launch(grid);
     device.sms().submit(grid, sms, context.stop(), Box::new(owner));
 }

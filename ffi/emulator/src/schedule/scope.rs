@@ -77,18 +77,10 @@ impl Schedule {
         let queues = state.queues.iter().filter(|(_, queue)| of_device(queue));
         let ids: Vec<_> = queues.map(|(id, _)| *id).collect();
         let tails: Vec<_> = ids.iter().filter_map(|id| state.queues[id].tail(*id)).collect();
-        let mut points = Vec::new();
-        let mut moved = false;
-        for id in ids {
-            let Some(queue) = state.queues.get_mut(&id) else { continue };
-            points.push(queue.append(id, Work::Nothing, tails.clone()));
-            if !queue.running && !queue.waiting {
-                moved |= state.advance(id);
-            }
-        }
-        if moved {
-            self.moved.notify_all();
-        }
+        let points = ids.into_iter().filter_map(|id| state.hold(id, tails.clone())).collect();
+        drop(state);
+        // Idle streams have met at once.
+        self.moved.notify_all();
         points
     }
 
@@ -111,12 +103,14 @@ impl State {
         }
     }
 
-    fn hold(&mut self, id: StreamId, after: Vec<Point>) {
-        let Some(queue) = self.queues.get_mut(&id) else { return };
-        queue.append(id, Work::Nothing, after);
+    /// Makes what comes later in a stream wait for `after`. Returns the point where it waits.
+    fn hold(&mut self, id: StreamId, after: Vec<Point>) -> Option<Point> {
+        let queue = self.queues.get_mut(&id)?;
+        let point = queue.append(id, Work::Nothing, after);
         if !queue.running && !queue.waiting {
             self.advance(id);
         }
+        Some(point)
     }
 
     fn forget_past_holds(&mut self) {

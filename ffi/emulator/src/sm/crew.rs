@@ -88,7 +88,12 @@ impl SmPool {
     ) -> MutexGuard<'a, State> {
         let sm = &mut state.sms[index as usize];
         let mut share = sm.shares.pop_front().expect("an SM in line has work");
+        // This thread may have kept watch: another one does while it works.
+        let is_watched = state.watch.is_some() || state.pacer.next_at().is_none();
         drop(state);
+        if !is_watched {
+            self.work.notify_one();
+        }
 
         let launch = Arc::clone(&share.launch);
         let ended = self.run(&mut share, index, hand, scratch);
@@ -143,8 +148,8 @@ impl SmPool {
         ended
     }
 
-    /// Lets others run in the middle of a block, where it is their time. The calling thread is not
-    /// the only one that could serve them, or the block goes on.
+    /// Lets others run in the middle of a block, where it is their time. There must be another thread
+    /// that can serve them; where none can be had, the block goes on.
     fn interrupt(self: &Arc<Self>, sm: u32, hand: &Hand) {
         let used = hand.used();
         let mut state = self.state();

@@ -43,30 +43,6 @@ pub(crate) trait Grid: Send + Sync {
     -> Result<(), Fault>;
 }
 
-impl Grid for Arc<dyn Grid> {
-    fn name(&self) -> &str {
-        self.as_ref().name()
-    }
-
-    fn blocks(&self) -> u64 {
-        self.as_ref().blocks()
-    }
-
-    fn sms_max(&self) -> usize {
-        self.as_ref().sms_max()
-    }
-
-    fn run(
-        &self,
-        block: u64,
-        sm: u32,
-        turn: &dyn Turn,
-        scratch: &mut Scratch,
-    ) -> Result<(), Fault> {
-        self.as_ref().run(block, sm, turn, scratch)
-    }
-}
-
 /// Who submitted a grid, and is told what becomes of it.
 pub(crate) trait Owner: Send + Sync {
     /// A block faulted. Its launch is to stop: the owner sets the `stop` that it submitted, once it
@@ -92,7 +68,7 @@ pub(crate) struct Plan {
 
 /// A grid on its way over the SMs.
 struct Launch {
-    grid: Box<dyn Grid>,
+    grid: Arc<dyn Grid>,
     /// Consecutive blocks on one SM are this far apart.
     stride: u64,
     left: AtomicU64,
@@ -173,7 +149,7 @@ impl SmPool {
     /// Runs `grid` on `sms`. Blocks that have not begun when `stop` becomes nonzero are dropped.
     pub(crate) fn submit(
         &self,
-        grid: Box<dyn Grid>,
+        grid: Arc<dyn Grid>,
         sms: &[u32],
         stop: Arc<AtomicU32>,
         owner: Box<dyn Owner>,
@@ -308,7 +284,7 @@ mod tests {
         let (done, wait) = channel();
         let stop = Arc::<AtomicU32>::default();
         let owner = Sink { fault: OnceLock::new(), stop: Arc::clone(&stop), done };
-        pool.submit(Box::new(Record(blocks, run)), sms, stop, Box::new(owner));
+        pool.submit(Arc::new(Record(blocks, run)), sms, stop, Box::new(owner));
         wait
     }
 
@@ -393,7 +369,7 @@ mod tests {
                 turn.attend()?;
             }
         });
-        pool.submit(Box::new(endless), &[0], Arc::clone(&stop), Box::new(owner));
+        pool.submit(Arc::new(endless), &[0], Arc::clone(&stop), Box::new(owner));
         for _ in 0..100 {
             let beside = submit(&pool, 1, &[1], |_, _, _| Ok(()));
             assert_eq!(beside.recv().unwrap(), Ok(()));
