@@ -10,7 +10,7 @@ pub(crate) const GRANULE_BYTES: u64 = 256;
 /// The device's window is mapped at the same address in the host, so an address that passes the
 /// check is dereferenced as it is. `addr` of `size` bytes is allowed when
 /// `addr - window_base < window_bytes` and `granules[(addr - window_base) / GRANULE_BYTES] != 0`;
-/// otherwise `host_allows(self, addr, size)` decides (registered and pinned host memory).
+/// otherwise `allows_beyond(self, addr, size)` decides (host memory, and that of other devices).
 #[repr(C)]
 pub(crate) struct MemoryView {
     /// First address of the reserved window.
@@ -20,9 +20,9 @@ pub(crate) struct MemoryView {
     /// One byte a granule of the window; zero means that nothing is allocated there.
     pub(crate) granules: *const u8,
     /// Asked when an address is not in the window. Returns 1 when the whole access is allowed.
-    pub(crate) host_allows: extern "C" fn(view: *const MemoryView, addr: u64, size: u64) -> u32,
-    /// For `host_allows` alone; compiled code never looks at it.
-    pub(crate) host_ranges: *const std::ffi::c_void,
+    pub(crate) allows_beyond: extern "C" fn(view: *const MemoryView, addr: u64, size: u64) -> u32,
+    /// For `allows_beyond` alone; compiled code never looks at it.
+    pub(crate) beyond_data: *const std::ffi::c_void,
 }
 
 /// Memory that kernels allocate themselves, with `malloc`.

@@ -191,9 +191,14 @@ impl Context {
 
     /// Waits for all that was enqueued until now.
     pub(crate) fn synchronize(&self) -> Outcome {
+        self.wait_for(None)
+    }
+
+    /// Waits for the streams of a green context, or for all.
+    fn wait_for(&self, green: Option<&Green>) -> Outcome {
         self.check()?;
         CAPTURES.refuse_context(self)?;
-        SCHEDULE.wait_for(self, None);
+        SCHEDULE.wait_for(self, green);
         self.check()
     }
 
@@ -280,8 +285,7 @@ impl View {
     /// also those of the green contexts within it.
     pub(crate) fn synchronize(&self) -> Outcome {
         self.check()?;
-        CAPTURES.refuse_context(&self.context)?;
-        SCHEDULE.wait_for(&self.context, self.green.as_deref());
+        self.context.wait_for(self.green.as_deref())?;
         self.check()
     }
 

@@ -60,7 +60,7 @@ impl View {
     }
 }
 
-/// Answers for addresses outside the window; see [`MemoryView::host_allows`].
+/// Answers for addresses outside the window; see [`MemoryView::allows_beyond`].
 type Ask = extern "C" fn(view: *const MemoryView, address: u64, bytes: u64) -> u32;
 
 impl Memory {
@@ -77,8 +77,8 @@ impl Memory {
             window_base: self.window.base(),
             window_bytes: self.window.bytes(),
             granules: self.window.table(),
-            host_allows: ask,
-            host_ranges: beyond,
+            allows_beyond: ask,
+            beyond_data: beyond,
         })
     }
 

@@ -83,10 +83,10 @@ impl Beyond {
     }
 }
 
-/// What compiled code asks about an address outside the window; see [`MemoryView::host_allows`].
+/// What compiled code asks about an address outside the window; see [`MemoryView::allows_beyond`].
 extern "C" fn allows(view: *const MemoryView, address: u64, bytes: u64) -> u32 {
     // SAFETY: compiled code passes the view that it was given, which outlives the launch.
-    let beyond = unsafe { (*view).host_ranges };
+    let beyond = unsafe { (*view).beyond_data };
     // SAFETY: `Reach::new` put the address of its own `Beyond` there, which lives as long as the
     // view does, and of which there are only shared references.
     let beyond = unsafe { &*beyond.cast::<Beyond>() };

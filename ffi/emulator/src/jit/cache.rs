@@ -1,6 +1,6 @@
 //! Compiled texts that may be wanted again: programs load one text into many contexts, and every lane
 //! of a server loads the same kernels. It pays: the ten kernels of `benches` take 20 to 40 ms to
-//! compile and less than 0.1 ms to find here, as `cargo bench --bench kernels` prints.
+//! compile and less than 0.1 ms to find here, as `cargo xtask bench emulator` prints.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::ptr;
 use std::sync::atomic::AtomicU64;
 
 use corosensei::Yielder;
@@ -69,6 +70,36 @@ pub(super) struct BlockFrame {
 }
 
 impl BlockFrame {
+    /// A frame of no block, to be filled in.
+    pub(super) fn empty() -> Self {
+        Self {
+            window_base: 0,
+            window_bytes: 0,
+            granules: ptr::null(),
+            memory: ptr::null(),
+            shared: ptr::null_mut(),
+            shared_bytes: 0,
+            params: ptr::null(),
+            param_bytes: 0,
+            symbols: ptr::null(),
+            turn: ptr::null(),
+            grid: [0; 3],
+            threads: [0; 3],
+            index: [0; 3],
+            sm: 0,
+            sm_count: 0,
+            dynamic_shared_bytes: 0,
+            dynamic_shared_offset: 0,
+            records: ptr::null_mut(),
+            positions: ptr::null(),
+            resume: ptr::null(),
+            values: ptr::null(),
+            operands: ptr::null(),
+            heap: ptr::null(),
+            fault: Cell::new(None),
+        }
+    }
+
     /// Records `fault` unless there is one already, and returns the status that compiled code
     /// leaves with.
     pub(super) fn fail(&self, fault: Fault) -> u32 {
@@ -129,13 +160,13 @@ pub(super) struct ThreadFrame {
 impl ThreadFrame {
     pub(super) fn new() -> Self {
         Self {
-            local: std::ptr::null_mut(),
+            local: ptr::null_mut(),
             local_bytes: 0,
             stack_limit: 0,
             stack_seen: Cell::new(0),
             index: [0; 3],
             linear_index: 0,
-            yielder: Cell::new(std::ptr::null()),
+            yielder: Cell::new(ptr::null()),
             wait: Cell::new(Wait::Nothing),
             answer: Cell::new(0),
         }

@@ -1,6 +1,5 @@
 //! A compiled kernel, and how one block of it runs.
 
-use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -164,13 +163,9 @@ impl Kernel {
             sm_count: block.sm_count,
             dynamic_shared_bytes: block.dynamic_shared_bytes,
             dynamic_shared_offset: self.dynamic_shared_offset,
-            records: ptr::null_mut(),
-            positions: ptr::null(),
-            resume: ptr::null(),
-            values: ptr::null(),
-            operands: ptr::null(),
             heap: (&raw const block.heap).cast(),
-            fault: Cell::new(None),
+            // The tables are those of kernels that are cut into regions.
+            ..BlockFrame::empty()
         }
     }
 }
@@ -185,38 +180,21 @@ pub(super) fn measure_frame(entry: EntryFn, variables: usize, param_bytes: u32) 
         window_base: 0,
         window_bytes: 0,
         granules: ptr::null(),
-        host_allows: allows_nothing,
-        host_ranges: ptr::null(),
+        allows_beyond: allows_nothing,
+        beyond_data: ptr::null(),
     };
     let params = vec![0u8; param_bytes as usize];
     let symbols = symbol_table(variables);
     let frame = BlockFrame {
-        window_base: 0,
-        window_bytes: 0,
-        granules: ptr::null(),
         memory: &raw const memory,
-        shared: ptr::null_mut(),
-        shared_bytes: 0,
         // Loads of parameters and from the table may stand before the loop over threads, so both must
         // be there.
         params: params.as_ptr(),
         symbols: symbols.as_ptr(),
-        turn: ptr::null(),
-        param_bytes: 0,
         grid: [1; 3],
         threads: [1; 3],
-        index: [0; 3],
-        sm: 0,
         sm_count: 1,
-        dynamic_shared_bytes: 0,
-        dynamic_shared_offset: 0,
-        records: ptr::null_mut(),
-        positions: ptr::null(),
-        resume: ptr::null(),
-        values: ptr::null(),
-        operands: ptr::null(),
-        heap: std::ptr::null(),
-        fault: Cell::new(None),
+        ..BlockFrame::empty()
     };
     let thread = ThreadFrame::new();
     entry(&frame, &thread, 0, 0);

@@ -22,8 +22,8 @@ fn allowed(frame: &BlockFrame, address: u64, bytes: u32) -> bool {
     }
     let memory: *const MemoryView = frame.memory;
     // SAFETY: `run_block` points `memory` at the block's view, which outlives the run.
-    let host_allows = unsafe { (*memory).host_allows };
-    host_allows(memory, address, u64::from(bytes)) == 1
+    let allows_beyond = unsafe { (*memory).allows_beyond };
+    allows_beyond(memory, address, u64::from(bytes)) == 1
 }
 
 /// A global access of `bytes` bytes, which must be aligned to them. Returns the status to leave with,

@@ -156,8 +156,8 @@ impl Device {
             window_base: self.base,
             window_bytes: WINDOW_BYTES as u64,
             granules: self.granules.as_ptr(),
-            host_allows: no_host_memory,
-            host_ranges: std::ptr::null::<c_void>(),
+            allows_beyond: no_host_memory,
+            beyond_data: std::ptr::null::<c_void>(),
         };
         let [width, height, depth] = shape.grid;
         for at in 0..width * height * depth {
