@@ -58,11 +58,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The executable that cargo's messages name last.
 fn executable(messages: &str) -> Option<PathBuf> {
-    let mut named = messages.lines().filter_map(|line| {
-        let (_, rest) = line.split_once("\"executable\":\"")?;
-        Some(PathBuf::from(rest.split('"').next()?))
-    });
-    named.next_back()
+    let named = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message.get("executable")?.as_str().map(PathBuf::from)
+    };
+    messages.lines().filter_map(named).next_back()
 }
 
 #[cfg(test)]
