@@ -229,6 +229,17 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_sm_is_paced_and_one_that_there_is() {
+        let claim = Claim::parse("slow=3:4,sms=4,absent=cuA+cuB").unwrap();
+        assert_eq!((claim.slow_sm, claim.absent.len()), (Some((3, 4)), 2));
+        for text in
+            ["slow=4:4,sms=4", "slow=3:4,pace=off", "slow=3", "slow=3:1", "fault=k", "hang=:1"]
+        {
+            assert!(Claim::parse(text).is_err(), "{text} was taken");
+        }
+    }
+
+    #[test]
     fn nothing_named_is_the_default() {
         assert_eq!(Claim::parse(""), Ok(Claim::default()));
     }
