@@ -8,6 +8,7 @@ mod clock;
 mod cores;
 mod demo;
 mod failure;
+mod functions;
 mod interrupt;
 mod node;
 mod npy;
@@ -33,6 +34,9 @@ enum Command {
     Bench(bench::Bench),
     /// Serves two models to two processes, and shows what they found
     Demo(demo::Options),
+    /// Changes how functions are served
+    #[command(subcommand)]
+    Functions(functions::Functions),
     /// Submits one request, its tensors from and to .npy files
     Run(run::Options),
     /// Shows devices, functions and sessions at a glance
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
         Command::Bench(bench) => bench::run(&bench),
         Command::Demo(options) => demo::run(&options),
+        Command::Functions(what) => functions::run(&what),
         Command::Run(options) => run::run(&options),
         Command::Status(options) => status::run(&options),
     };

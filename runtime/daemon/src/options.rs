@@ -23,6 +23,9 @@ pub(crate) enum Role {
         /// What it opens
         #[arg(value_enum)]
         device: DeviceChoice,
+        /// Which of the driver's devices
+        #[arg(long, default_value_t = 0)]
+        ordinal: u32,
         #[command(flatten)]
         options: WorkerOptions,
     },
@@ -56,6 +59,9 @@ pub(crate) struct SupervisorOptions {
     /// The emulated driver; beside gpumuxd when absent
     #[arg(long, env = "GPUMUX_EMULATOR")]
     pub(crate) emulator: Option<PathBuf>,
+    /// Two convictions of a function within this span quarantine it
+    #[arg(long, env = "GPUMUX_FAULT_WINDOW", default_value = "10m")]
+    pub(crate) fault_window: humantime::Duration,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
 }
@@ -108,17 +114,22 @@ pub(crate) struct WorkerOptions {
     /// How long the dispatch thread looks for work before it sleeps, at most
     #[arg(long, env = "GPUMUX_SPIN", default_value = "20us")]
     pub(crate) spin: humantime::Duration,
+    /// How long a busy device may make no progress before its worker is replaced
+    #[arg(long, env = "GPUMUX_HANG_LIMIT", default_value = "30s")]
+    pub(crate) hang_limit: humantime::Duration,
 }
 
 impl WorkerOptions {
     /// As arguments of a worker.
-    pub(crate) fn arguments(&self, device: DeviceChoice) -> Vec<String> {
+    pub(crate) fn arguments(&self, device: DeviceChoice, ordinal: u32) -> Vec<String> {
         let device = device.to_possible_value().expect("no choice is skipped");
         let mut arguments = vec![
             "worker".to_owned(),
             device.get_name().to_owned(),
+            format!("--ordinal={ordinal}"),
             format!("--policy={}", self.policy),
             format!("--spin={}", self.spin),
+            format!("--hang-limit={}", self.hang_limit),
         ];
         if let Some(core) = self.dispatch_core {
             arguments.push(format!("--dispatch-core={core}"));

@@ -39,8 +39,8 @@ impl NoGpu {
 }
 
 impl Gpu {
-    /// Opens the first device of the driver that was asked for.
-    pub(super) fn open(choice: DeviceChoice) -> Result<Self, NoGpu> {
+    /// Opens a device of the driver that was asked for.
+    pub(super) fn open(choice: DeviceChoice, ordinal: u32) -> Result<Self, NoGpu> {
         let driver = Driver::load()?;
         let found = driver.library_path().display().to_string();
         match (choice, driver.is_emulated()) {
@@ -50,7 +50,7 @@ impl Gpu {
             (DeviceChoice::Cuda, true) => return Err(NoGpu::OtherDriver(found, "a GPU's driver")),
             (DeviceChoice::Emulated, true) | (DeviceChoice::Cuda, false) => (),
         }
-        let device = Device::open(&driver, 0, DeviceOptions::default())?;
+        let device = Device::open(&driver, ordinal, DeviceOptions::default())?;
         let set_up = |error: &dyn std::fmt::Display| NoGpu::SetUp(error.to_string());
         let bytes = device.info().memory_free_bytes / RESERVED.1 * RESERVED.0;
         let bytes = usize::try_from(bytes).map_err(|error| set_up(&error))?;
