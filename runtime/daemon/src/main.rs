@@ -1,5 +1,5 @@
-//! gpumuxd. One binary, two roles: the supervisor, which operators start, and the worker, which the
-//! supervisor starts for its device.
+//! gpumuxd. One binary, three roles: the supervisor, which operators start, the worker, which the
+//! supervisor starts for its device, and the probe, which looks at devices.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod link;
 mod options;
+mod probe;
 mod supervisor;
 mod worker;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             abort_on_panic();
             worker::run(device, options).map_err(|error| error.to_string())
         }
+        Some(Role::Probe(options)) => probe::run(options).map_err(|error| error.to_string()),
         None => supervisor::run(options.supervisor).map_err(|error| error.to_string()),
     };
     match ended {

@@ -1,6 +1,6 @@
 //! The task that keeps a worker process alive and carries messages to and from it.
 
-use super::emulated;
+use super::emulated::DriverPlace;
 use super::packets::Packets;
 use super::registry::Registry;
 use super::worker::{Question, Report};
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -85,10 +85,7 @@ impl Keeper {
     ) -> Result<Self, SupervisorError> {
         let program = std::env::current_exe()?;
         let (back_off, _) = BACK_OFF;
-        let device = match &options.device {
-            DeviceRequest::Emulated(_) => DeviceChoice::Emulated,
-            DeviceRequest::Cuda | DeviceRequest::Auto => DeviceChoice::Cuda,
-        };
+        let device = options.device.first_choice();
         let (deaths, awaiting) = (0, Vec::new());
         Ok(Self { program, options, functions, registry, device, deaths, back_off, awaiting })
     }
@@ -139,23 +136,11 @@ impl Keeper {
         // The worker's end blocks, ours does not: a flag of the open file that only ours carries.
         let nonblocking = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&ours, nonblocking)?;
-        let mut command = Command::new(&self.program);
+        let mut command = DriverPlace::from(&self.options).command(&self.program, self.device)?;
         command
             .args(self.options.worker.arguments(self.device))
-            // The driver reads both when it is initialised: no kernel is loaded lazily between
-            // requests, and streams do not wait for each other's hardware queues.
-            .env("CUDA_MODULE_LOADING", "EAGER")
-            .env("CUDA_DEVICE_MAX_CONNECTIONS", "32")
             .stdin(Stdio::from(theirs))
             .kill_on_drop(true);
-        if self.device == DeviceChoice::Emulated {
-            let library = self.options.emulator.as_deref();
-            let path = emulated::loader_path(&self.options.state, library)?;
-            command.env("LD_LIBRARY_PATH", path);
-            if let DeviceRequest::Emulated(Some(claim)) = &self.options.device {
-                command.env("GPUMUX_EMULATED", claim);
-            }
-        }
         let child = command.spawn()?;
         let load = |served: &Served| {
             let name = served.function.name.clone();

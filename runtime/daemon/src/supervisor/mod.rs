@@ -8,11 +8,14 @@ mod import;
 mod keeper;
 mod packets;
 mod place;
+mod probe;
 mod registry;
 mod session;
 mod worker;
 
+pub(crate) use emulated::DriverPlace;
 pub(crate) use error::SupervisorError;
+pub(crate) use probe::probe;
 
 use crate::config::{self, Function};
 use crate::link::PlanFiles;

@@ -23,3 +23,4 @@ mod spin;
 mod startup;
 
 pub(crate) use control::run;
+pub(crate) use gpu::{NoGpu, load_driver};
