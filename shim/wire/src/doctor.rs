@@ -15,6 +15,8 @@ pub struct DoctorReport {
     pub verdict: Verdict,
     /// What was found, and what to do about it; those of the host first.
     pub findings: Vec<Finding>,
+    /// What may be claimed of each device.
+    pub claims: Vec<Claim>,
     /// The foreign processes on the GPUs, as the management library tells.
     pub occupants: Occupants,
     /// What the probe saw. Absent when it could not be run, which is then a finding.
@@ -44,6 +46,18 @@ pub struct Finding {
     pub what: String,
     /// What to do, where there is something to do.
     pub remedy: Option<String>,
+}
+
+/// What may be claimed of a device's division.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The device's place in the driver's order.
+    pub device: u32,
+    /// `partitioned by green contexts`, `partitioned by stream masks`, `undivided`, `shared with others`
+    /// when a foreign process is on the device, or `unusable`.
+    pub claim: String,
+    /// Whether the device is emulated.
+    pub emulated: bool,
 }
 
 /// How grave a finding is.

@@ -31,8 +31,7 @@ pub(super) fn measure(
     for (bytes, size) in COPIES {
         let name = format!("copy in, {size}");
         let at = block.address();
-        let copied =
-            repeat(clock, lane, &name, |lane| Ok(lane.copy_in(&mut lent, 0, bytes, at)?))?;
+        let copied = repeat(clock, lane, &name, |lane| Ok(lane.copy_in(&mut lent, 0, bytes, at)?))?;
         latencies.push(copied);
         let name = format!("copy out, {size}");
         let copied =

@@ -43,9 +43,7 @@ pub(crate) fn load_driver(choice: DeviceChoice) -> Result<Driver, NoGpu> {
     let driver = Driver::load()?;
     let found = || driver.library_path().display().to_string();
     match (choice, driver.is_emulated()) {
-        (DeviceChoice::Emulated, false) => {
-            Err(NoGpu::OtherDriver(found(), "the emulated driver"))
-        }
+        (DeviceChoice::Emulated, false) => Err(NoGpu::OtherDriver(found(), "the emulated driver")),
         (DeviceChoice::Cuda, true) => Err(NoGpu::OtherDriver(found(), "a GPU's driver")),
         (DeviceChoice::Emulated, true) | (DeviceChoice::Cuda, false) => Ok(driver),
     }
