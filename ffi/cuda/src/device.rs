@@ -129,6 +129,10 @@ impl Device {
         &self.info
     }
 
+    pub(crate) fn context(&self) -> &Rc<Context> {
+        &self.shared.context
+    }
+
     /// The file of the BLAS library in use, links followed; `None` when our own kernel multiplies.
     pub fn product_library(&self) -> Option<&Path> {
         self.shared.lt.as_ref().map(Lt::library_path)
@@ -180,7 +184,7 @@ impl Device {
     }
 }
 
-fn find(driver: &Driver, ordinal: u32) -> Result<CUdevice, OpenError> {
+pub(crate) fn find(driver: &Driver, ordinal: u32) -> Result<CUdevice, OpenError> {
     let count = driver.device_count()?;
     let missing = OpenError::NoSuchDevice { ordinal, count };
     let Ok(number) = i32::try_from(ordinal) else { return Err(missing) };
@@ -194,7 +198,7 @@ fn find(driver: &Driver, ordinal: u32) -> Result<CUdevice, OpenError> {
     Ok(device)
 }
 
-fn name_of(api: &DriverApi, device: CUdevice) -> Result<String, CudaError> {
+pub(crate) fn name_of(api: &DriverApi, device: CUdevice) -> Result<String, CudaError> {
     const BYTES: u8 = 128;
     let mut name = [0_u8; BYTES as usize];
     let pointer = name.as_mut_ptr().cast::<c_char>();

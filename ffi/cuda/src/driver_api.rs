@@ -27,6 +27,7 @@ pub(crate) const NOT_SUPPORTED: u32 = 801;
 #[derive(Clone, Copy)]
 pub(crate) enum Attribute {
     MultiprocessorCount = 16,
+    ComputeMode = 20,
     ComputeCapabilityMajor = 75,
     ComputeCapabilityMinor = 76,
 }
@@ -65,6 +66,10 @@ library_functions! {
             *mut *mut c_void, *mut *mut c_void,
         );
         optional fn cuStreamWriteValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
+        optional fn cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
+        optional fn cuDeviceGetPCIBusId(*mut c_char, c_int, CUdevice);
+        optional fn cuMemHostRegister_v2(*mut c_void, usize, c_uint);
+        optional fn cuMemHostUnregister(*mut c_void);
     }
 }
 

@@ -24,6 +24,7 @@
 mod arena;
 mod context;
 mod device;
+mod device_probe;
 mod driver;
 mod driver_api;
 mod error;
@@ -36,9 +37,11 @@ mod memory;
 mod pinned;
 mod product;
 mod sequence;
+mod shared_memory;
 mod wake;
 
 pub use device::{Device, DeviceInfo, DeviceOptions, MarkPath, ProductPath};
+pub use device_probe::{DeviceIdentity, Uuid};
 pub use driver::Driver;
 pub use error::{Code, CudaError, Failed, OpenError, ProductError};
 pub use lane::{Lane, TransferError};
@@ -46,4 +49,5 @@ pub use memory::{DeviceBlock, DeviceMemory, OutOfDeviceMemory};
 pub use pinned::{Lent, PinnedPool, Staging};
 pub use product::{Matrix, Operands, PreparedProduct, Product};
 pub use sequence::Sequence;
+pub use shared_memory::{RegisterError, try_registered_memory};
 pub use wake::Wake;

@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
 /// Where the daemon answers operators.
@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 pub(crate) struct AdminSocket {
     /// The daemon's admin socket
     #[arg(
+        id = "admin_socket",
         long = "admin-socket",
         env = "GPUMUX_ADMIN_SOCKET",
         default_value = "/run/gpumux/admin.sock"
@@ -27,6 +28,11 @@ impl AdminSocket {
     /// The admin socket at `path`.
     pub(crate) fn at(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Asks for the status document and waits for it.

@@ -91,8 +91,6 @@ pub(crate) enum FromWorker {
     Unfit {
         /// Why, and what to do.
         what: String,
-        /// Whether this machine has no device of the kind that was asked for.
-        no_device: bool,
     },
     /// A channel is served.
     Attached {

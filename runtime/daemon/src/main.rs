@@ -1,5 +1,5 @@
-//! gpumuxd. One binary, two roles: the supervisor, which operators start, and the worker, which the
-//! supervisor starts for its device.
+//! gpumuxd. One binary, three roles: the supervisor, which operators start, the worker, which the
+//! supervisor starts for its device, and the probe, which looks at devices.
 
 #![deny(unsafe_code)]
 
@@ -9,6 +9,7 @@ mod ledger;
 mod link;
 mod options;
 mod os;
+mod probe;
 mod supervisor;
 mod worker;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             abort_on_panic();
             worker::run(device, ordinal, options).map_err(|error| error.to_string())
         }
+        Some(Role::Probe(options)) => probe::run(options).map_err(|error| error.to_string()),
         None => supervisor::run(options.supervisor).map_err(|error| error.to_string()),
     };
     match ended {

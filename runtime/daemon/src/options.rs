@@ -1,5 +1,6 @@
 //! What the command line says, each with its variable in the environment.
 
+use crate::probe::ProbeOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -29,6 +30,9 @@ pub(crate) enum Role {
         #[command(flatten)]
         options: WorkerOptions,
     },
+    /// Looks at the devices and writes what it saw as JSON. Started by gpumuxd and `gpumux doctor`.
+    #[command(hide = true)]
+    Probe(ProbeOptions),
 }
 
 /// How the daemon is run.
@@ -53,6 +57,9 @@ pub(crate) struct SupervisorOptions {
     /// emulated device. `emulated:sms=16,memory=1GiB` and the like say what that device is
     #[arg(long, env = "GPUMUX_DEVICE", default_value = "cuda")]
     pub(crate) device: DeviceRequest,
+    /// Which of the driver's devices are served, as 0,2; all when absent
+    #[arg(long, env = "GPUMUX_DEVICES", value_delimiter = ',')]
+    pub(crate) devices: Vec<u32>,
     /// Where imported models are kept between starts
     #[arg(long, env = "GPUMUX_STATE", default_value = "/var/lib/gpumux")]
     pub(crate) state: PathBuf,
@@ -78,6 +85,16 @@ pub(crate) enum DeviceRequest {
     Auto,
 }
 
+impl DeviceRequest {
+    /// What is opened, or tried first.
+    pub(crate) fn first_choice(&self) -> DeviceChoice {
+        match self {
+            Self::Emulated(_) => DeviceChoice::Emulated,
+            Self::Cuda | Self::Auto => DeviceChoice::Cuda,
+        }
+    }
+}
+
 impl FromStr for DeviceRequest {
     type Err = &'static str;
 
@@ -101,6 +118,14 @@ pub(crate) enum DeviceChoice {
     Emulated,
 }
 
+impl DeviceChoice {
+    /// As an argument.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value().expect("no choice is skipped");
+        value.get_name().to_owned()
+    }
+}
+
 /// How a device is run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkerOptions {
@@ -122,10 +147,9 @@ pub(crate) struct WorkerOptions {
 impl WorkerOptions {
     /// As arguments of a worker.
     pub(crate) fn arguments(&self, device: DeviceChoice, ordinal: u32) -> Vec<String> {
-        let device = device.to_possible_value().expect("no choice is skipped");
         let mut arguments = vec![
             "worker".to_owned(),
-            device.get_name().to_owned(),
+            device.name(),
             format!("--ordinal={ordinal}"),
             format!("--policy={}", self.policy),
             format!("--spin={}", self.spin),

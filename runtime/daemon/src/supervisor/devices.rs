@@ -1,18 +1,28 @@
 //! The devices that this daemon serves, one worker each, and which function is served where.
 
+use super::emulated::DriverPlace;
+use super::probe::{ProbeError, probe};
 use super::registry::Registry;
 use super::worker::Worker;
 use super::{Served, SupervisorError};
 use crate::link::Attachment;
-use crate::options::SupervisorOptions;
+use crate::options::{DeviceChoice, SupervisorOptions};
+use gpumux_wire::doctor::Form;
 use gpumux_wire::status::{DeviceStatus, FunctionStatus};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
+use tracing::warn;
+
+/// How long the devices may take to be looked at.
+const PROBE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A device that can be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
+    /// Which driver it is of.
+    pub(super) choice: DeviceChoice,
     /// Which of the driver's devices.
     pub(super) ordinal: u32,
     /// Bytes of its memory that are free.
@@ -25,6 +35,57 @@ pub(super) struct Devices {
     workers: Arc<[Worker]>,
     /// By function, the place of its device.
     places: Arc<HashMap<String, usize>>,
+}
+
+/// Finds the devices to serve, by looking at them in a process of its own.
+///
+/// # Errors
+/// [`SupervisorError::Unfit`]: there is none, or not the one that is asked for.
+pub(super) async fn find(options: &SupervisorOptions) -> Result<Vec<Found>, SupervisorError> {
+    let place = DriverPlace::from(options);
+    let report = match probe(&place, Form::Short, PROBE_LIMIT).await {
+        Ok(report) => report,
+        Err(ProbeError::Prepare(error)) => return Err(error.into()),
+        Err(error) => {
+            // The worker may get further than the probe; if not, it says why.
+            warn!(%error, "the devices could not be looked at: the first is served, without partitions");
+            let choice = options.device.first_choice();
+            return Ok(vec![Found { choice, ordinal: 0, free_bytes: u64::MAX }]);
+        }
+    };
+    if let Some(unusable) = report.unusable {
+        return Err(SupervisorError::Unfit(unusable.what));
+    }
+    let emulated = report.driver.is_some_and(|driver| driver.emulated);
+    let choice = if emulated { DeviceChoice::Emulated } else { DeviceChoice::Cuda };
+    let mut found = Vec::new();
+    for device in report.devices {
+        let wanted = options.devices.is_empty() || options.devices.contains(&device.ordinal);
+        match device.fault {
+            _ if !wanted => (),
+            None => found.push(Found {
+                choice,
+                ordinal: device.ordinal,
+                free_bytes: device.memory_free_bytes.unwrap_or(0),
+            }),
+            Some(fault) => {
+                warn!(device = device.ordinal, fault, "a device is not served");
+            }
+        }
+    }
+    let missing = options
+        .devices
+        .iter()
+        .find(|wanted| !found.iter().any(|device| device.ordinal == **wanted));
+    if let Some(missing) = missing {
+        let what = format!("device {missing} of --devices cannot be served: see `gpumux doctor`");
+        return Err(SupervisorError::Unfit(what));
+    }
+    if found.is_empty() {
+        let what = "no device can be served: see `gpumux doctor`".to_owned();
+        return Err(SupervisorError::Unfit(what));
+    }
+    Ok(found)
 }
 
 impl Devices {
@@ -47,7 +108,7 @@ impl Devices {
         }
         let (mut workers, mut keepers) = (Vec::new(), JoinSet::new());
         for (device, functions) in found.iter().zip(by_device) {
-            let (worker, keeper) = Worker::new(options, device.ordinal, functions, registry)?;
+            let (worker, keeper) = Worker::new(options, *device, functions, registry)?;
             workers.push(worker);
             keepers.spawn(keeper);
         }
@@ -178,7 +239,8 @@ mod tests {
 
     #[test]
     fn functions_go_where_they_are_told_and_else_where_memory_is_left() {
-        let found = [Found { ordinal: 0, free_bytes: 100 }, Found { ordinal: 3, free_bytes: 100 }];
+        let device = |ordinal| Found { choice: DeviceChoice::Cuda, ordinal, free_bytes: 100 };
+        let found = [device(0), device(3)];
         let places = |functions: &[Placing]| place(&found, functions.iter().cloned());
         let free = placing("a", None, 0);
         assert_eq!(places(&[free.clone(), free.clone(), free.clone()]), Ok(vec![0, 1, 0]));

@@ -4,16 +4,18 @@
 //! gets the channels and runs what is open again.
 
 use super::channels::{Channels, Kept};
+use super::devices::Found;
+use super::emulated::DriverPlace;
 use super::judge::{Cause, judge};
 use super::packets::Packets;
 use super::process::{End, Process};
 use super::quarantine::Quarantine;
 use super::registry::Registry;
 use super::worker::{Question, Report};
-use super::{Served, SupervisorError, emulated};
+use super::{Served, SupervisorError};
 use crate::clock::Clock;
 use crate::link::{FromWorker, ToWorker};
-use crate::options::{DeviceChoice, DeviceRequest, SupervisorOptions};
+use crate::options::SupervisorOptions;
 use gpumux_wire::packet::PacketError;
 use gpumux_wire::status::{DeviceStatus, FunctionStatus, OutcomeCounts, Quantiles};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
@@ -44,9 +46,8 @@ pub(super) struct Keeper {
     registry: Arc<Registry>,
     channels: Channels,
     quarantine: Quarantine,
-    /// What the next worker opens.
-    device: DeviceChoice,
-    ordinal: u32,
+    /// What its workers open.
+    found: Found,
     /// Workers started so far.
     incarnation: u32,
     deaths: u32,
@@ -66,8 +67,6 @@ enum Ended {
     Silent(String),
     /// It died, or its socket did.
     Died(String),
-    /// The machine has no device of the kind that it was to open.
-    NoDevice(String),
     /// The supervisor has no more use for it.
     Stopped(Option<oneshot::Sender<()>>),
 }
@@ -75,14 +74,10 @@ enum Ended {
 impl Keeper {
     pub(super) fn new(
         options: SupervisorOptions,
-        ordinal: u32,
+        found: Found,
         functions: Vec<Served>,
         registry: Arc<Registry>,
     ) -> Result<Self, SupervisorError> {
-        let device = match &options.device {
-            DeviceRequest::Emulated(_) => DeviceChoice::Emulated,
-            DeviceRequest::Cuda | DeviceRequest::Auto => DeviceChoice::Cuda,
-        };
         Ok(Self {
             program: std::env::current_exe()?,
             quarantine: Quarantine::new(options.fault_window.into()),
@@ -90,8 +85,7 @@ impl Keeper {
             functions,
             registry,
             channels: Channels::default(),
-            device,
-            ordinal,
+            found,
             incarnation: 0,
             deaths: 0,
             back_off: BACK_OFF.0,
@@ -126,14 +120,7 @@ impl Keeper {
                             answer.into_iter().for_each(tell);
                             return;
                         }
-                        Ended::NoDevice(why) if self.falls_back() => {
-                            warn!(%why, "no GPU here: the device is emulated, as `--device auto` asks for");
-                            self.device = DeviceChoice::Emulated;
-                            continue;
-                        }
-                        Ended::Unfit(why) | Ended::Silent(why) | Ended::NoDevice(why) => {
-                            (why, Cause::Fault)
-                        }
+                        Ended::Unfit(why) | Ended::Silent(why) => (why, Cause::Fault),
                         Ended::Died(why) => (why, cause),
                     }
                 }
@@ -146,14 +133,10 @@ impl Keeper {
         }
     }
 
-    fn falls_back(&self) -> bool {
-        self.options.device == DeviceRequest::Auto && self.device == DeviceChoice::Cuda
-    }
-
     /// Decides what becomes of what a dead worker had accepted.
     fn bury(&mut self, why: &str, cause: Cause) {
         self.deaths += 1;
-        warn!(device = self.ordinal, deaths = self.deaths, %why, ?cause, "the worker died");
+        warn!(device = self.found.ordinal, deaths = self.deaths, %why, ?cause, "the worker died");
         for waiting in self.awaiting.drain(..) {
             let _gone = waiting.send(Err(why.to_owned()));
         }
@@ -168,25 +151,14 @@ impl Keeper {
         // The worker's end blocks, ours does not: a flag of the open file that only ours carries.
         let nonblocking = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&ours, nonblocking)?;
-        let mut command = Command::new(&self.program);
+        let mut command =
+            DriverPlace::from(&self.options).command(&self.program, self.found.choice)?;
         command
-            .args(self.options.worker.arguments(self.device, self.ordinal))
-            // The driver reads both when it is initialised: no kernel is loaded lazily between
-            // requests, and streams do not wait for each other's hardware queues.
-            .env("CUDA_MODULE_LOADING", "EAGER")
-            .env("CUDA_DEVICE_MAX_CONNECTIONS", "32")
+            .args(self.options.worker.arguments(self.found.choice, self.found.ordinal))
             .stdin(Stdio::from(theirs))
             .kill_on_drop(true);
-        if self.device == DeviceChoice::Emulated {
-            let library = self.options.emulator.as_deref();
-            let path = emulated::loader_path(&self.options.state, library)?;
-            command.env("LD_LIBRARY_PATH", path);
-            if let DeviceRequest::Emulated(Some(claim)) = &self.options.device {
-                command.env("GPUMUX_EMULATED", claim);
-            }
-        }
         let child = command.spawn()?;
-        info!(device = self.ordinal, pid = child.id(), "worker started");
+        info!(device = self.found.ordinal, pid = child.id(), "worker started");
         let mut worker = Process::new(child, Packets::new(ours)?);
         self.incarnation += 1;
         for message in self.orders() {
@@ -250,7 +222,7 @@ impl Keeper {
                 worker.signatures.insert(name, signature);
             }
             FromWorker::Ready => self.hand_over(worker),
-            FromWorker::Unfit { what, no_device } => worker.unfit = Some((what, no_device)),
+            FromWorker::Unfit { what } => worker.unfit = Some(what),
             FromWorker::Attached { attachment } => {
                 let Some(kept) = self.channels.get_mut(attachment) else { return };
                 if let Some(answer) = kept.answer.take() {
@@ -276,7 +248,7 @@ impl Keeper {
     fn hand_over(&mut self, worker: &mut Process) {
         worker.ready = true;
         self.back_off = BACK_OFF.0;
-        info!(device = self.ordinal, functions = worker.signatures.len(), "worker ready");
+        info!(device = self.found.ordinal, functions = worker.signatures.len(), "worker ready");
         self.channels.names().for_each(|name| worker.attach(name, true));
         worker.tell(ToWorker::Resume);
         if !self.drains.is_empty() {
@@ -386,7 +358,7 @@ impl Keeper {
         inbox: &mut mpsc::UnboundedReceiver<Question>,
     ) -> bool {
         error!(
-            device = self.ordinal,
+            device = self.found.ordinal,
             pid = child.id(),
             "the worker cannot be ended: the device is lost"
         );
@@ -429,9 +401,9 @@ impl Keeper {
             padding_share: 0.0,
             latency_us: Quantiles::default(),
             quarantined: self.quarantine.reason(&served.function.name).cloned(),
-            device: self.ordinal,
+            device: self.found.ordinal,
         };
-        let mut device = absent_device(state, self.ordinal);
+        let mut device = absent_device(state, self.found.ordinal);
         (device.worker_restarts, device.worker_pid) = (self.deaths, pid);
         (self.functions.iter().map(function).collect(), device)
     }
@@ -440,8 +412,7 @@ impl Keeper {
 impl Process {
     fn died(&mut self, error: &PacketError) -> Ended {
         match self.unfit.take() {
-            Some((what, true)) => Ended::NoDevice(what),
-            Some((what, false)) => Ended::Unfit(what),
+            Some(what) => Ended::Unfit(what),
             None => Ended::Died(error.to_string()),
         }
     }

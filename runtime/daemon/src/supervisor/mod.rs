@@ -11,18 +11,21 @@ mod judge;
 mod keeper;
 mod packets;
 mod place;
+mod probe;
 mod process;
 mod quarantine;
 mod registry;
 mod session;
 mod worker;
 
+pub(crate) use emulated::DriverPlace;
 pub(crate) use error::SupervisorError;
+pub(crate) use probe::probe;
 
 use crate::config::{self, Function};
 use crate::link::PlanFiles;
 use crate::options::SupervisorOptions;
-use devices::{Devices, Found};
+use devices::Devices;
 use registry::Registry;
 use sd_notify::NotifyState;
 use std::sync::Arc;
@@ -44,7 +47,10 @@ pub(crate) async fn run(options: SupervisorOptions) -> Result<(), SupervisorErro
         served = plan(functions, &options) => served?,
         () = stop.asked() => return Ok(()),
     };
-    let found = [Found { ordinal: 0, free_bytes: u64::MAX }];
+    let found = tokio::select! {
+        found = devices::find(&options) => found?,
+        () = stop.asked() => return Ok(()),
+    };
     let (devices, mut keepers) = Devices::start(&options, &found, served, &registry)?;
     tokio::select! {
         ready = devices.ready() => ready?,

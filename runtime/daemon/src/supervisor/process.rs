@@ -36,8 +36,8 @@ pub(super) struct Process {
     pub(super) reports: VecDeque<oneshot::Sender<Report>>,
     /// Functions of the report that is arriving.
     pub(super) reported: Vec<FunctionStatus>,
-    /// What it said when it could not go on, and whether for want of a device.
-    pub(super) unfit: Option<(String, bool)>,
+    /// What it said when it could not go on.
+    pub(super) unfit: Option<String>,
     /// When it was asked whether it lives, if it has not answered.
     pub(super) pinged: Option<MonoTime>,
 }

@@ -4,6 +4,7 @@
 //! carries questions to it and answers back, and starts the next one when it dies.
 
 use super::channels::Answer;
+use super::devices::Found;
 use super::keeper::{Keeper, absent_device};
 use super::registry::Registry;
 use super::{Served, SupervisorError};
@@ -67,13 +68,13 @@ impl Worker {
     /// Makes a handle, and the keeper behind it, which starts the process when it is run.
     pub(super) fn new(
         options: &SupervisorOptions,
-        ordinal: u32,
+        found: Found,
         functions: Vec<Served>,
         registry: &Arc<Registry>,
     ) -> Result<(Self, impl Future<Output = ()> + use<>), SupervisorError> {
         let (questions, inbox) = mpsc::unbounded_channel();
-        let keeper = Keeper::new(options.clone(), ordinal, functions, Arc::clone(registry))?;
-        Ok((Self { questions, ordinal }, keeper.keep(inbox)))
+        let keeper = Keeper::new(options.clone(), found, functions, Arc::clone(registry))?;
+        Ok((Self { questions, ordinal: found.ordinal }, keeper.keep(inbox)))
     }
 
     /// Waits until the first worker is ready.

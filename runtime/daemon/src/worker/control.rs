@@ -63,12 +63,6 @@ pub(crate) enum WorkerError {
     Ended,
 }
 
-impl WorkerError {
-    fn is_absence_of_device(&self) -> bool {
-        matches!(self, Self::Dispatch(DispatchError::NoGpu(error)) if error.is_absence())
-    }
-}
-
 /// How a dispatch thread ended that did not get ready.
 fn join(dispatch: JoinHandle<Result<(), DispatchError>>) -> WorkerError {
     match dispatch.join() {
@@ -90,8 +84,8 @@ pub(crate) fn run(
         std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| WorkerError::NotSpawned)?;
     let outcome = Worker::start(&socket, (device, ordinal), options).and_then(Worker::serve);
     if let Err(error) = &outcome {
-        let (what, no_device) = (error.to_string(), error.is_absence_of_device());
-        let _told = packet::send(&socket, &FromWorker::Unfit { what, no_device }, &[]);
+        let what = error.to_string();
+        let _told = packet::send(&socket, &FromWorker::Unfit { what }, &[]);
     }
     outcome
 }

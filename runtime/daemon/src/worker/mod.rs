@@ -28,3 +28,4 @@ mod spin;
 mod startup;
 
 pub(crate) use control::run;
+pub(crate) use gpu::{NoGpu, load_driver};
