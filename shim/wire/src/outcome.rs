@@ -88,6 +88,8 @@ reasons! {
     DaemonLost = 10, "daemon_lost", "connect again and resubmit; nothing of this request remains";
     /// The device could not run the batch.
     DeviceFailed = 11, "device_failed", "try again; if it persists, the operator finds the cause in the daemon's log";
+    /// The daemon was restarted, and the one that runs now does not take the channel again.
+    Restarted = 14, "restarted", "open the function again, which says what is wrong, and resubmit; nothing of this request remains";
 }
 
 impl Reason {
@@ -118,7 +120,8 @@ impl std::fmt::Display for Refusal {
             | Reason::Draining
             | Reason::WorkerLost
             | Reason::DaemonLost
-            | Reason::DeviceFailed => (),
+            | Reason::DeviceFailed
+            | Reason::Restarted => (),
         }
         write!(f, ": {}", self.reason.advice())
     }
