@@ -55,9 +55,8 @@ pub(crate) enum Word {
 /// Listens, without waiting. Outside a question the daemon speaks only to end the session.
 pub(crate) fn listen(socket: &OwnedFd) -> Word {
     let mut ends = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut ends, PollTimeout::ZERO) {
-        Ok(0) => return Word::Silence,
-        Ok(_) | Err(_) => (),
+    if poll(&mut ends, PollTimeout::ZERO) == Ok(0) {
+        return Word::Silence;
     }
     match packet::receive(socket, 1) {
         Ok((ToPeer::Violation { what }, _)) => Word::Violation(what),

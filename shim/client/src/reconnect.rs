@@ -41,7 +41,8 @@ impl Reconnector {
             }
             let is_done = match standing {
                 Standing::Alive { epoch } => {
-                    away.iter().fold(true, |all, channel| self.present(channel, epoch) && all)
+                    let unsettled = away.iter().filter(|channel| !self.present(channel, epoch));
+                    unsettled.count() == 0
                 }
                 Standing::Gone => self.connect(),
                 Standing::Asked | Standing::Over(_) => false,
