@@ -1,12 +1,14 @@
 //! gpumuxd. One binary, two roles: the supervisor, which operators start, and the worker, which the
 //! supervisor starts for its device.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod clock;
 mod config;
 mod link;
 mod options;
+#[expect(unsafe_code, reason = "a signal handler cannot be installed without")]
+mod os;
 mod supervisor;
 mod worker;
 

@@ -2,6 +2,7 @@
 //! peer asks next.
 
 use crate::link::Attachment;
+use crate::os::sigbus::Watched;
 use gpumux_core::{FunctionId, RequestId};
 use gpumux_wire::channel::WorkerSide;
 use gpumux_wire::record::{Entry, ResponseRecord, SubmissionKind};
@@ -14,6 +15,8 @@ use std::os::fd::OwnedFd;
 pub(super) struct Channel {
     pub(super) attachment: Attachment,
     pub(super) function: FunctionId,
+    /// Says whether a page of its memory could not be had. Dropped before the mapping.
+    memory: Watched,
     pub(super) side: WorkerSide,
     /// The worker's end of the wake-up channel.
     pub(super) wake: OwnedFd,
@@ -63,13 +66,14 @@ impl Channel {
     pub(super) fn new(
         attachment: Attachment,
         function: FunctionId,
-        side: WorkerSide,
+        (side, memory): (WorkerSide, Watched),
         wake: OwnedFd,
     ) -> Self {
         let slots = vec![None; side.geometry().slots() as usize].into_boxed_slice();
         Self {
             attachment,
             function,
+            memory,
             side,
             wake,
             slots,
@@ -81,6 +85,9 @@ impl Channel {
 
     /// Takes the next entry of the submission ring, if there is one.
     pub(super) fn next(&mut self) -> Result<Option<Asked>, Violation> {
+        if self.memory.is_lost() {
+            return Err(Violation::MemoryLost);
+        }
         let Some(word) = self.side.submissions.pop()? else { return Ok(None) };
         let Entry { slot, kind, generation } = Entry::decode(word, self.side.geometry().slots())?;
         let held = self.slots[slot as usize];
@@ -93,6 +100,12 @@ impl Channel {
             // The request ended while its cancellation was on the way.
             (SubmissionKind::Cancel, _) => Ok(Some(Asked::Nothing)),
         }
+    }
+
+    /// Whether its peer asks something. An impossible count is work too: the next pass judges it, and
+    /// memory that was lost.
+    pub(super) fn has_work(&self) -> bool {
+        self.side.submissions.pending() != Ok(0) || self.memory.is_lost()
     }
 
     /// Copies a submitted slot's record out, and sees that it is the use of the slot that was meant.

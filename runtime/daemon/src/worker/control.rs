@@ -8,6 +8,7 @@ use super::startup::{self, DispatchError, Ready, Setup};
 use crate::clock::Clock;
 use crate::link::{Attachment, FromWorker, ToWorker};
 use crate::options::{DeviceChoice, WorkerOptions};
+use crate::os::sigbus;
 use gpumux_core::{FunctionId, Limits};
 use gpumux_wire::channel::{Mapping, WorkerSide};
 use gpumux_wire::geometry::{ChannelSize, Geometry};
@@ -103,6 +104,7 @@ impl<'a> Worker<'a> {
         device: DeviceChoice,
         options: WorkerOptions,
     ) -> Result<Self, WorkerError> {
+        sigbus::install()?;
         let commands = Arc::new(Queue::commands()?);
         let news = Arc::new(Queue::news()?);
         let setup = Setup {
@@ -206,7 +208,8 @@ impl<'a> Worker<'a> {
             descriptors.try_into().map_err(|_| "its descriptors did not arrive")?;
         let geometry = Geometry::new(size).map_err(|error| error.to_string())?;
         let mapping = Mapping::new(&memory, geometry).map_err(|error| error.to_string())?;
-        Ok(Channel::new(attachment, function, WorkerSide::new(&mapping), wake))
+        let watched = sigbus::watch(&mapping.addresses()).map_err(|full| full.to_string())?;
+        Ok(Channel::new(attachment, function, (WorkerSide::new(&mapping), watched), wake))
     }
 
     /// Hands a command over. The dispatch thread takes some in every pass, so room comes.

@@ -1,0 +1,3 @@
+//! What the daemon asks of the kernel by hand: the only folder of this crate with `unsafe`.
+
+pub(crate) mod sigbus;
