@@ -5,6 +5,7 @@
 
 mod clock;
 mod config;
+mod descriptors;
 mod link;
 mod options;
 #[expect(unsafe_code, reason = "a signal handler cannot be installed without")]
@@ -27,6 +28,9 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let options = Options::parse();
+    if let Err(error) = descriptors::raise_limit() {
+        tracing::warn!(%error, "the limit of descriptors could not be raised");
+    }
     let ended = match options.role {
         Some(Role::Worker { device, options }) => {
             abort_on_panic();
