@@ -190,14 +190,24 @@ impl Daemon {
         }
     }
 
-    /// The worker's process.
+    /// The first device's worker.
+    pub fn worker(&self) -> Pid {
+        self.workers()[0]
+    }
+
+    /// The worker of each device.
     ///
     /// # Panics
     /// When there is none.
-    pub fn worker(&self) -> Pid {
-        let status = self.await_status(|status| status.devices[0].state == "ready");
-        let pid = status.devices[0].worker_pid.expect("a ready device has a worker");
-        Pid::from_raw(i32::try_from(pid).expect("a process id"))
+    pub fn workers(&self) -> Vec<Pid> {
+        let is_ready =
+            |status: &Status| status.devices.iter().all(|device| device.state == "ready");
+        let status = self.await_status(is_ready);
+        let pid = |pid: Option<u32>| {
+            let pid = pid.expect("a ready device has a worker");
+            Pid::from_raw(i32::try_from(pid).expect("a process id"))
+        };
+        status.devices.iter().map(|device| pid(device.worker_pid)).collect()
     }
 
     /// Has requests reach the worker all at once: it is stopped while `submit` runs.

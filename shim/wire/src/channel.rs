@@ -38,6 +38,12 @@ impl Mapping {
         &self.geometry
     }
 
+    /// Where it is mapped in this process.
+    pub fn addresses(&self) -> std::ops::Range<usize> {
+        let start = self.memory.as_ptr().expose_provenance();
+        start..start + self.memory.len()
+    }
+
     /// The arena's first byte, for the peer's shim alone: it hands out slices of what it has
     /// reserved. The daemon's side never calls this.
     pub fn arena_start(&self) -> *mut u8 {
