@@ -6,6 +6,7 @@
 mod binaries;
 pub mod clock;
 mod daemon;
+pub mod drill;
 pub mod footprint;
 pub mod golden;
 pub mod hostile;

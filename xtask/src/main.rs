@@ -6,6 +6,7 @@ mod bench;
 mod cache;
 mod conformance;
 mod demo;
+mod drill;
 mod failure;
 mod hostile;
 mod kernels;
@@ -34,6 +35,8 @@ enum Chore {
     Conformance(conformance::Arguments),
     /// Build everything, fetch the models and serve two of them to two processes
     Demo,
+    /// Build everything and kill workers, supervisors, peers and devices under load
+    Drill(drill::Arguments),
     /// Build everything and set hostile peers on a daemon, beside honest ones
     Hostile(hostile::Arguments),
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::Demo => demo::run(),
+        Chore::Drill(arguments) => drill::run(&arguments),
         Chore::Hostile(arguments) => hostile::run(&arguments),
         Chore::Kernels(arguments) => kernels::run(&arguments),
         Chore::Models => models::run(),

@@ -1,5 +1,10 @@
 //! What only `unsafe` code can ask of the operating system: the only folder of this crate that has any.
 
+#![expect(
+    unsafe_code,
+    reason = "mappings are reached by pointers, and signal handlers have no safe form"
+)]
+
 pub(crate) mod sigbus;
 mod words;
 

@@ -1,7 +1,5 @@
 //! 64-bit words that two processes of ours share.
 
-#![allow(unsafe_code, reason = "a mapping is reached by pointers")]
-
 use memmap2::{MmapOptions, MmapRaw};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;

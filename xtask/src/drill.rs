@@ -1,0 +1,22 @@
+//! `cargo xtask drill`: builds everything and kills workers, supervisors, peers and devices under load.
+//!
+//! What is killed and what must hold lives in the tests' own program.
+
+use crate::failure::{self, Failure};
+use crate::test::BIN_DIR;
+use crate::workspace;
+use std::process::Command;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Arguments of the program that leads it: --seconds, --seed
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let binaries = workspace::build()?;
+    let mut drill = Command::new(binaries.join("gpumux-test-drill"));
+    drill.args(&arguments.arguments).env(BIN_DIR, &binaries);
+    Err(failure::hand_over(&mut drill, "lead the drill"))
+}
