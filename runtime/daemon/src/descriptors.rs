@@ -3,8 +3,9 @@
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// What the most sessions, or the most channels, need, and what else there is.
-const NEEDED: u64 = 2048;
+/// What the most sessions and channels need, and what else there is: a socket for each session, and
+/// for each channel its memory, its ledger and its wake-up channel.
+const NEEDED: u64 = 4096;
 
 /// Raises the limit to the highest that the system grants. The usual one is half of what a daemon
 /// with all its peers needs, and what a peer opens must never be what ends the others.

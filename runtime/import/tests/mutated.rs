@@ -56,8 +56,10 @@ fn import(folder: &Path, model: &[u8], flags: &[&str]) -> Result<End, String> {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     match output.status.code() {
         Some(0) => {
-            let plan = Model::read(&fs::read(plan).unwrap()).map_err(|error| error.to_string())?;
-            plan.check_weights(&fs::read(weights).unwrap()).map_err(|error| error.to_string())?;
+            let plan =
+                Model::read(&fs::read(plan).expect("a plan")).map_err(|error| error.to_string())?;
+            plan.check_weights(&fs::read(weights).expect("weights"))
+                .map_err(|error| error.to_string())?;
             Ok(End::Plan)
         }
         // tract may fall over a file; our own code may not.

@@ -24,17 +24,24 @@ use std::path::Path;
 
 fn pair() -> (OwnedFd, OwnedFd) {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap()
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).expect("what this test made")
 }
 
 /// The committed packets, by name.
 fn corpus() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let mut packets: Vec<_> = fs::read_dir(folder)
-        .unwrap()
+        .expect("what this test made")
         .map(|file| {
-            let path = file.unwrap().path();
-            (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())
+            let path = file.expect("what this test made").path();
+            (
+                path.file_name()
+                    .expect("what this test made")
+                    .to_str()
+                    .expect("what this test made")
+                    .to_owned(),
+                fs::read(&path).expect("what this test made"),
+            )
         })
         .collect();
     packets.sort();
@@ -45,7 +52,7 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
 /// Sends bytes as one packet and receives them as a message of the peer's and of the daemon's.
 fn receive(bytes: &[u8]) -> Result<ToDaemon, PacketError> {
     let (here, there) = pair();
-    send(here.as_raw_fd(), bytes, MsgFlags::empty()).unwrap();
+    send(here.as_raw_fd(), bytes, MsgFlags::empty()).expect("what this test made");
     // What a daemon may be sent, a shim may be sent by something that poses as a daemon.
     let _judged: Result<ToPeer, _> = serde_json::from_slice(bytes);
     packet::receive::<ToDaemon>(&there, 1).map(|(message, descriptors)| {
@@ -58,8 +65,11 @@ fn receive(bytes: &[u8]) -> Result<ToDaemon, PacketError> {
 fn judge(bytes: &[u8]) {
     match receive(bytes) {
         Ok(message) => {
-            let again = serde_json::to_vec(&message).unwrap();
-            assert_eq!(serde_json::from_slice::<ToDaemon>(&again).unwrap(), message);
+            let again = serde_json::to_vec(&message).expect("what this test made");
+            assert_eq!(
+                serde_json::from_slice::<ToDaemon>(&again).expect("what this test made"),
+                message
+            );
         }
         Err(PacketError::Malformed(error)) => assert!(!error.is_io(), "{error}"),
         Err(PacketError::Closed) => assert!(bytes.is_empty()),
@@ -126,18 +136,20 @@ fn record_for(signature: &Signature) -> impl Strategy<Value = RequestRecord> + u
     let signature = signature.clone();
     let words = prop::collection::vec(any::<u64>(), 64);
     (words, any::<u32>(), 0u64..1 << 20).prop_map(move |(words, chance, near)| {
-        let words: [u64; 64] = words.try_into().unwrap();
+        let words: [u64; 64] = words.try_into().expect("what this test made");
         let mut record: RequestRecord = bytemuck::cast(words);
         let spared = |bit: u32| chance >> bit & 1 == 0;
         if spared(0) {
-            record.input_count = u32::try_from(signature.inputs.len()).unwrap();
-            record.output_count = u32::try_from(signature.outputs.len()).unwrap();
+            record.input_count =
+                u32::try_from(signature.inputs.len()).expect("what this test made");
+            record.output_count =
+                u32::try_from(signature.outputs.len()).expect("what this test made");
         }
         for (index, (spec, input)) in (1u32..).zip(signature.inputs.iter().zip(&mut record.inputs))
         {
             if spared(index) {
                 input.element = spec.element.code();
-                input.rank = u32::try_from(spec.dims.len()).unwrap();
+                input.rank = u32::try_from(spec.dims.len()).expect("what this test made");
                 input.offset = near & !(TENSOR_ALIGNMENT - 1);
                 for (claimed, dim) in input.dims.iter_mut().zip(&spec.dims) {
                     *claimed = match dim {

@@ -86,7 +86,7 @@ fn honest(socket: &Path, seconds: u64) -> Result<(), Failure> {
     while clock.now() < Duration::from_secs(seconds) {
         number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let length = 1 + number % 1024;
-        let bytes: Vec<u8> = (0..length).map(|at| (number ^ at * 31).to_le_bytes()[0]).collect();
+        let bytes: Vec<u8> = (0..length).map(|at| (number ^ (at * 31)).to_le_bytes()[0]).collect();
         let begun = clock.now();
         let mut request = function.request(length)?;
         request.input_mut::<u8>("data")?.copy_from_slice(&bytes);

@@ -37,7 +37,11 @@ fn submit_while(
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) && meanwhile(&file, bytes, &mut other).is_ok() {}
+            while !over.load(Ordering::Relaxed) {
+                if meanwhile(&file, bytes, &mut other).is_err() {
+                    return;
+                }
+            }
         });
         let submitted = submit_some(&mut open, &mut hostile.rng);
         over.store(true, Ordering::Relaxed);
@@ -107,11 +111,13 @@ pub(super) fn submit_nonsense(hostile: &mut Hostile) -> Result<(), Trouble> {
     let rng = &mut hostile.rng;
     for _ in 0..rng.random_range(1..500) {
         let slot = rng.random_range(0..open.geometry.slots());
-        let mut record: RequestRecord = RequestRecord::default();
         // Wrong by one field or by many, and mistakes that are refused rather than violations.
-        record.input_count = rng.random_range(0..3);
-        record.output_count = rng.random_range(0..3);
-        record.budget_us = rng.random::<u64>() >> rng.random_range(0..64);
+        let mut record = RequestRecord {
+            input_count: rng.random_range(0..3),
+            output_count: rng.random_range(0..3),
+            budget_us: rng.random::<u64>() >> rng.random_range(0..64),
+            ..RequestRecord::default()
+        };
         for input in &mut record.inputs {
             input.element = rng.random_range(0..7);
             input.rank = rng.random_range(0..9);

@@ -168,6 +168,11 @@ impl FunctionConfig {
         if self.length.as_ref().is_some_and(|length| length.max == 0) {
             return Err("length.max = 0: a request has at least length 1".to_owned());
         }
+        if let Padding::Fill(Fill { fill, .. }) = &self.pad
+            && let Some((name, value)) = fill.iter().find(|(_, value)| !value.is_finite())
+        {
+            return Err(format!("pad.fill: `{name} = {value}`: write a finite number"));
+        }
         let builtin = matches!(self.model, Model::Null | Model::Echo);
         if builtin && self.length.is_none() {
             return Err(
