@@ -35,6 +35,7 @@ pub(crate) const NOT_SUPPORTED: u32 = 801;
 pub(crate) enum Attribute {
     MultiprocessorCount = 16,
     Integrated = 18,
+    ComputeMode = 20,
     ComputeCapabilityMajor = 75,
     ComputeCapabilityMinor = 76,
 }
@@ -90,6 +91,10 @@ library_functions! {
         optional fn cuGreenCtxDestroy(CUgreenCtx);
         optional fn cuGreenCtxGetDevResource(CUgreenCtx, *mut DevResource, c_uint);
         optional fn cuGreenCtxStreamCreate(*mut CUstream, CUgreenCtx, c_uint, c_int);
+        optional fn cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
+        optional fn cuDeviceGetPCIBusId(*mut c_char, c_int, CUdevice);
+        optional fn cuMemHostRegister_v2(*mut c_void, usize, c_uint);
+        optional fn cuMemHostUnregister(*mut c_void);
     }
 }
 

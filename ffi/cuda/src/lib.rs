@@ -24,6 +24,7 @@
 mod arena;
 mod context;
 mod device;
+mod device_probe;
 mod driver;
 mod driver_api;
 mod driver_key;
@@ -39,10 +40,12 @@ mod pinned;
 mod product;
 mod sequence;
 mod sets;
+mod shared_memory;
 mod stream;
 mod wake;
 
 pub use device::{Device, DeviceInfo, DeviceOptions, MarkPath, ProductPath};
+pub use device_probe::{DeviceIdentity, Uuid};
 pub use driver::Driver;
 pub use driver_key::{Build, DriverKey};
 pub use error::{Code, CudaError, Failed, OpenError, ProductError};
@@ -57,4 +60,5 @@ pub use pinned::{Lent, PinnedPool, Staging};
 pub use product::{Matrix, Operands, PreparedProduct, Product};
 pub use sequence::Sequence;
 pub use sets::{SmSet, TpcSet};
+pub use shared_memory::{RegisterError, try_registered_memory};
 pub use wake::Wake;

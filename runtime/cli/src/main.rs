@@ -7,7 +7,9 @@ mod bench;
 mod clock;
 mod cores;
 mod demo;
+mod doctor;
 mod failure;
+mod functions;
 mod interrupt;
 mod node;
 mod npy;
@@ -33,6 +35,11 @@ enum Command {
     Bench(bench::Bench),
     /// Serves two models to two processes, and shows what they found
     Demo(demo::Options),
+    /// Changes how functions are served
+    #[command(subcommand)]
+    Functions(functions::Functions),
+    /// Looks at this node's driver, devices and limits, and says what to do
+    Doctor(doctor::Options),
     /// Submits one request, its tensors from and to .npy files
     Run(run::Options),
     /// Shows devices, functions and sessions at a glance
@@ -40,9 +47,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let ended = match Arguments::parse().command {
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return misused(&error),
+    };
+    let ended = match command {
         Command::Bench(bench) => bench::run(&bench),
         Command::Demo(options) => demo::run(&options),
+        Command::Functions(what) => functions::run(&what),
+        Command::Doctor(options) => return doctor::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Status(options) => status::run(&options),
     };
@@ -52,5 +65,18 @@ fn main() -> ExitCode {
             eprintln!("gpumux: {failure}");
             failure.exit_code()
         }
+    }
+}
+
+/// Says what was wrong with the command line, or what was asked of it.
+fn misused(error: &clap::Error) -> ExitCode {
+    let shown = error.print();
+    match (error.exit_code(), shown) {
+        (0, Ok(())) => ExitCode::SUCCESS,
+        // Its other codes speak of the node.
+        _ if std::env::args_os().nth(1).is_some_and(|command| command == "doctor") => {
+            ExitCode::from(doctor::FAILED)
+        }
+        _ => ExitCode::from(2),
     }
 }

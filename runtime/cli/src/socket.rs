@@ -7,6 +7,11 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PeerSocket {
     /// The daemon's socket for peers
-    #[arg(long = "socket", env = "GPUMUX_SOCKET", default_value = "/run/gpumux/gpumuxd.sock")]
+    #[arg(
+        id = "socket",
+        long = "socket",
+        env = "GPUMUX_SOCKET",
+        default_value = "/run/gpumux/gpumuxd.sock"
+    )]
     pub(crate) path: PathBuf,
 }

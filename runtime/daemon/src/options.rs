@@ -1,5 +1,6 @@
 //! What the command line says, each with its variable in the environment.
 
+use crate::probe::ProbeOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -23,9 +24,15 @@ pub(crate) enum Role {
         /// What it opens
         #[arg(value_enum)]
         device: DeviceChoice,
+        /// Which of the driver's devices
+        #[arg(long, default_value_t = 0)]
+        ordinal: u32,
         #[command(flatten)]
         options: WorkerOptions,
     },
+    /// Looks at the devices and writes what it saw as JSON. Started by gpumuxd and `gpumux doctor`.
+    #[command(hide = true)]
+    Probe(ProbeOptions),
 }
 
 /// How the daemon is run.
@@ -50,12 +57,18 @@ pub(crate) struct SupervisorOptions {
     /// emulated device. `emulated:sms=16,memory=1GiB` and the like say what that device is
     #[arg(long, env = "GPUMUX_DEVICE", default_value = "cuda")]
     pub(crate) device: DeviceRequest,
+    /// Which of the driver's devices are served, as 0,2; all when absent
+    #[arg(long, env = "GPUMUX_DEVICES", value_delimiter = ',')]
+    pub(crate) devices: Vec<u32>,
     /// Where imported models are kept between starts
     #[arg(long, env = "GPUMUX_STATE", default_value = "/var/lib/gpumux")]
     pub(crate) state: PathBuf,
     /// The emulated driver; beside gpumuxd when absent
     #[arg(long, env = "GPUMUX_EMULATOR")]
     pub(crate) emulator: Option<PathBuf>,
+    /// Two convictions of a function within this span quarantine it
+    #[arg(long, env = "GPUMUX_FAULT_WINDOW", default_value = "10m")]
+    pub(crate) fault_window: humantime::Duration,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
 }
@@ -70,6 +83,16 @@ pub(crate) enum DeviceRequest {
     Emulated(Option<String>),
     /// A GPU where the machine has one, and else the emulated device.
     Auto,
+}
+
+impl DeviceRequest {
+    /// What is opened, or tried first.
+    pub(crate) fn first_choice(&self) -> DeviceChoice {
+        match self {
+            Self::Emulated(_) => DeviceChoice::Emulated,
+            Self::Cuda | Self::Auto => DeviceChoice::Cuda,
+        }
+    }
 }
 
 impl FromStr for DeviceRequest {
@@ -95,6 +118,14 @@ pub(crate) enum DeviceChoice {
     Emulated,
 }
 
+impl DeviceChoice {
+    /// As an argument.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value().expect("no choice is skipped");
+        value.get_name().to_owned()
+    }
+}
+
 /// How a device is run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkerOptions {
@@ -108,17 +139,21 @@ pub(crate) struct WorkerOptions {
     /// How long the dispatch thread looks for work before it sleeps, at most
     #[arg(long, env = "GPUMUX_SPIN", default_value = "20us")]
     pub(crate) spin: humantime::Duration,
+    /// How long a busy device may make no progress before its worker is replaced
+    #[arg(long, env = "GPUMUX_HANG_LIMIT", default_value = "30s")]
+    pub(crate) hang_limit: humantime::Duration,
 }
 
 impl WorkerOptions {
     /// As arguments of a worker.
-    pub(crate) fn arguments(&self, device: DeviceChoice) -> Vec<String> {
-        let device = device.to_possible_value().expect("no choice is skipped");
+    pub(crate) fn arguments(&self, device: DeviceChoice, ordinal: u32) -> Vec<String> {
         let mut arguments = vec![
             "worker".to_owned(),
-            device.get_name().to_owned(),
+            device.name(),
+            format!("--ordinal={ordinal}"),
             format!("--policy={}", self.policy),
             format!("--spin={}", self.spin),
+            format!("--hang-limit={}", self.hang_limit),
         ];
         if let Some(core) = self.dispatch_core {
             arguments.push(format!("--dispatch-core={core}"));

@@ -11,10 +11,12 @@
 //! - [`channel`]: one side's view of mapped memory, the only file with `unsafe`;
 //! - [`control`]: the messages of the control socket; [`packet`]: how they and descriptors travel;
 //! - [`wake`]: the byte that ends a sleep; [`outcome`], [`signature`]: the words both sides use;
-//! - [`status`]: what the admin socket tells an operator.
+//! - [`status`]: what the admin socket tells an operator; [`doctor`]: what is found when devices are
+//!   looked at.
 
 pub mod channel;
 pub mod control;
+pub mod doctor;
 pub mod geometry;
 pub mod memfd;
 pub mod outcome;

@@ -1,10 +1,12 @@
 //! The emulated driver where the loader finds it: a folder of links with the names that programs ask
-//! for, set before everything else in one worker's path.
+//! for, set before everything else in the path of one process that opens a device.
 
+use crate::options::{DeviceChoice, DeviceRequest, SupervisorOptions};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
 
 /// The file that is the driver and the BLAS.
 const LIBRARY: &str = "libgpumux_emulator.so";
@@ -19,11 +21,51 @@ const NAMES: [&str; 6] = [
     "libcublasLt.so.13",
 ];
 
+/// Which driver is asked for, and where an emulated one lies.
+#[derive(Clone, Debug)]
+pub(crate) struct DriverPlace {
+    /// What is asked for.
+    pub(crate) device: DeviceRequest,
+    /// Where the folder of links is made.
+    pub(crate) state: PathBuf,
+    /// The emulated driver; beside this program when absent.
+    pub(crate) emulator: Option<PathBuf>,
+}
+
+impl From<&SupervisorOptions> for DriverPlace {
+    fn from(options: &SupervisorOptions) -> Self {
+        let SupervisorOptions { device, state, emulator, .. } = options;
+        Self { device: device.clone(), state: state.clone(), emulator: emulator.clone() }
+    }
+}
+
+impl DriverPlace {
+    /// The command of a process of `program` that opens a device: its loader finds the driver of
+    /// that choice, which finds what it reads when it is initialised. Arguments are the caller's.
+    ///
+    /// # Errors
+    /// The emulated driver is not there, or its links cannot be made.
+    pub(crate) fn command(&self, program: &Path, choice: DeviceChoice) -> io::Result<Command> {
+        let mut command = Command::new(program);
+        // The driver reads both when it is initialised: no kernel is loaded lazily between requests,
+        // and streams do not wait for each other's hardware queues.
+        command.env("CUDA_MODULE_LOADING", "EAGER").env("CUDA_DEVICE_MAX_CONNECTIONS", "32");
+        if choice == DeviceChoice::Emulated {
+            let path = loader_path(&self.state, self.emulator.as_deref())?;
+            command.env("LD_LIBRARY_PATH", path);
+            if let DeviceRequest::Emulated(Some(claim)) = &self.device {
+                command.env("GPUMUX_EMULATED", claim);
+            }
+        }
+        Ok(command)
+    }
+}
+
 /// Makes the folder of links and returns the worker's loader path.
 ///
 /// # Errors
 /// The library is not there, or the folder cannot be made.
-pub(super) fn loader_path(state: &Path, library: Option<&Path>) -> io::Result<OsString> {
+fn loader_path(state: &Path, library: Option<&Path>) -> io::Result<OsString> {
     let library = match library {
         Some(path) => path.to_owned(),
         None => std::env::current_exe()?.with_file_name(LIBRARY),

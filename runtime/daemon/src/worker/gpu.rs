@@ -33,24 +33,27 @@ pub(crate) enum NoGpu {
 
 impl NoGpu {
     /// Whether the machine has no GPU at all, as opposed to one that does not work.
-    pub(super) fn is_absence(&self) -> bool {
+    pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::Open(OpenError::NoDriver { .. } | OpenError::NoDevice { .. }))
     }
 }
 
+/// Loads the driver that was asked for, and no other.
+pub(crate) fn load_driver(choice: DeviceChoice) -> Result<Driver, NoGpu> {
+    let driver = Driver::load()?;
+    let found = || driver.library_path().display().to_string();
+    match (choice, driver.is_emulated()) {
+        (DeviceChoice::Emulated, false) => Err(NoGpu::OtherDriver(found(), "the emulated driver")),
+        (DeviceChoice::Cuda, true) => Err(NoGpu::OtherDriver(found(), "a GPU's driver")),
+        (DeviceChoice::Emulated, true) | (DeviceChoice::Cuda, false) => Ok(driver),
+    }
+}
+
 impl Gpu {
-    /// Opens the first device of the driver that was asked for.
-    pub(super) fn open(choice: DeviceChoice) -> Result<Self, NoGpu> {
-        let driver = Driver::load()?;
-        let found = driver.library_path().display().to_string();
-        match (choice, driver.is_emulated()) {
-            (DeviceChoice::Emulated, false) => {
-                return Err(NoGpu::OtherDriver(found, "the emulated driver"));
-            }
-            (DeviceChoice::Cuda, true) => return Err(NoGpu::OtherDriver(found, "a GPU's driver")),
-            (DeviceChoice::Emulated, true) | (DeviceChoice::Cuda, false) => (),
-        }
-        let device = Device::open(&driver, 0, DeviceOptions::default())?;
+    /// Opens a device of the driver that was asked for.
+    pub(super) fn open(choice: DeviceChoice, ordinal: u32) -> Result<Self, NoGpu> {
+        let driver = load_driver(choice)?;
+        let device = Device::open(&driver, ordinal, DeviceOptions::default())?;
         let set_up = |error: &dyn std::fmt::Display| NoGpu::SetUp(error.to_string());
         let bytes = device.info().memory_free_bytes / RESERVED.1 * RESERVED.0;
         let bytes = usize::try_from(bytes).map_err(|error| set_up(&error))?;
