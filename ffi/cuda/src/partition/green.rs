@@ -97,7 +97,7 @@ impl Family {
         parts: &[DevResource],
         streams: Vec<Run>,
     ) -> Result<Self, Refusal> {
-        let granularity_sms = parts[0].sm_count();
+        let granularity_sms = parts.first().map_or(0, DevResource::sm_count);
         if parts.len() < 2 {
             return Err(Refusal::Indivisible {
                 sms: granularity_sms,
