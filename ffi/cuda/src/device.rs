@@ -3,11 +3,13 @@
 use crate::context::Context;
 use crate::driver::Driver;
 use crate::driver_api::{Attribute, DriverApi, NOT_SUPPORTED, STREAM_NON_BLOCKING};
+use crate::driver_key::DriverKey;
 use crate::error::{CudaError, OpenError, ProductError};
 use crate::functions::Functions;
 use crate::lane::Lane;
 use crate::lt::Lt;
 use crate::memory::DeviceMemory;
+use crate::partition::Probe;
 use crate::pinned::{Pinned, PinnedPool};
 use crate::product::{PreparedProduct, Product};
 use crate::wake::Wake;
@@ -75,6 +77,7 @@ pub struct DeviceOptions {
 /// An open device. All its kernels are loaded. Its parts may outlive it.
 pub struct Device {
     info: DeviceInfo,
+    key: DriverKey,
     shared: Rc<Shared>,
     lanes: Cell<u32>,
 }
@@ -121,7 +124,8 @@ impl Device {
             products: if lt.is_some() { ProductPath::CublasLt } else { ProductPath::Kernel },
         };
         let shared = Rc::new(Shared { lt, functions, marks, context });
-        Ok(Self { info, shared, lanes: Cell::new(0) })
+        let key = DriverKey::of(driver, ordinal)?;
+        Ok(Self { info, key, shared, lanes: Cell::new(0) })
     }
 
     /// What it is.
@@ -162,9 +166,31 @@ impl Device {
     /// # Errors
     /// What the driver answered.
     pub fn lane(&self, wake: &Wake) -> Result<Lane, CudaError> {
+        Lane::open(&self.shared, self.next_lane(), wake)
+    }
+
+    /// Makes what measures where lanes run. For start-up: this may synchronise the device.
+    ///
+    /// # Errors
+    /// What the driver answered.
+    pub fn probe(&self) -> Result<Probe, CudaError> {
+        Probe::new(&self.shared, self.info.sm_count)
+    }
+
+    /// The driver and the device, as undocumented details of drivers are looked up by.
+    pub fn driver_key(&self) -> &DriverKey {
+        &self.key
+    }
+
+    /// A number that no lane has had.
+    pub(crate) fn next_lane(&self) -> u32 {
         let id = self.lanes.get();
         self.lanes.set(id.checked_add(1).expect("a device has a few lanes"));
-        Lane::open(&self.shared, id, wake)
+        id
+    }
+
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
     }
 
     /// Chooses how to multiply, for lanes of `sm_count` SMs and with a workspace of at most
