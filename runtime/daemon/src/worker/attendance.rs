@@ -55,6 +55,20 @@ impl Dispatch {
         self.part_if_done(place);
     }
 
+    /// Takes everything that no device has begun out of the scheduler, and leaves it in its slots.
+    pub(super) fn finish(&mut self, now: MonoTime) {
+        self.finishing = true;
+        for place in 0..self.places {
+            let slots = self.channels[place].as_ref().map_or(0, |channel| channel.slot_count());
+            for slot in 0..slots {
+                let held = self.channels[place].as_ref().and_then(|channel| channel.held(slot));
+                if let Some(request) = held.filter(|held| self.open.get(*held).seat.is_none()) {
+                    self.feed(now, Event::Cancelled { request });
+                }
+            }
+        }
+    }
+
     pub(super) fn part_if_done(&mut self, place: usize) {
         if let Some(channel) = self.channels[place].take_if(|channel| channel.is_done()) {
             self.bed.dismiss(&channel.wake);

@@ -36,6 +36,10 @@ impl Dispatch {
     /// Tells a peer how its request ended.
     pub(super) fn complete(&mut self, now: MonoTime, request: RequestId, ending: Ending) {
         let open = self.open.remove(request);
+        if self.finishing && open.seat.is_none() {
+            // Its slot is left as it is: whoever serves the channel next runs it.
+            return;
+        }
         let outcome = match outcome_of(ending) {
             Outcome::Done => self.result_of(&open),
             other => other,
