@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
@@ -70,13 +71,12 @@ impl Daemon {
         daemon
     }
 
-    /// Kills the daemon: the supervisor at once, and its worker too. Says which worker it was.
-    pub fn crash(&mut self) -> Pid {
-        let worker = self.worker();
+    /// Kills the daemon: the supervisor, and then its worker.
+    pub fn crash(&mut self, worker: Pid) {
         self.crash_supervisor();
-        // One that has seen the supervisor's end may have ended by itself.
+        // One that has seen the supervisor's end may have ended by itself, and one that was stopped
+        // the kernel ends as an orphan.
         let _ended = kill(worker, Signal::SIGKILL);
-        worker
     }
 
     /// Kills the supervisor alone.
@@ -277,8 +277,12 @@ fn launch(folder: &Path, functions: &[(&str, &str)], options: &Options) -> (Chil
     let told = folder.join("notify");
     let _none = std::fs::remove_file(&told);
     let notified = UnixDatagram::bind(&told).expect("a socket in our folder");
-    let process =
-        command(folder, options).env("NOTIFY_SOCKET", &told).spawn().expect("gpumuxd starts");
+    let process = command(folder, options)
+        .env("NOTIFY_SOCKET", &told)
+        // As a terminal starts it: a signal to the group reaches who is in it.
+        .process_group(0)
+        .spawn()
+        .expect("gpumuxd starts");
     (process, notified)
 }
 

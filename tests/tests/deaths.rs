@@ -40,9 +40,7 @@ fn a_dead_daemon_ends_what_is_open() {
     let mut request = function.request(8).unwrap();
     request.input_mut::<u8>("data").unwrap().fill(1);
     let pending = request.submit(SubmitOptions::default()).unwrap();
-    kill(daemon.pid(), Signal::SIGKILL).unwrap();
-    daemon.wait();
-    kill(worker, Signal::SIGKILL).unwrap();
+    daemon.crash(worker);
     let lost = Outcome::Refused(Refusal::because(Reason::DaemonLost));
     assert_eq!(pending.wait().unwrap().outcome(), lost);
     assert!(matches!(session.open("null", SIZE), Err(OpenError::SessionOver(_))));

@@ -5,8 +5,9 @@ use gpumux_shim::{
     ChannelSize, Function, OpenRefusal, Outcome, Pending, Reason, Refusal, ReopenError, Request,
     Session, SessionOptions, SubmitError, SubmitOptions,
 };
-use gpumux_tests::Daemon;
-use nix::sys::signal::{Signal, kill};
+use gpumux_tests::{Daemon, Options};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::getpgid;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,24 +24,30 @@ fn pattern(number: u64) -> Vec<u8> {
 
 fn filled(function: &Function, number: u64) -> Request {
     let data = pattern(number);
-    let mut request = function.request(u32::try_from(data.len()).unwrap()).unwrap();
-    request.input_mut::<u8>("data").unwrap().copy_from_slice(&data);
+    let mut request = function.request(u32::try_from(data.len()).expect("short")).expect("a slot");
+    request.input_mut::<u8>("data").expect("its input").copy_from_slice(&data);
     request
 }
 
 fn submit(function: &Function, number: u64) -> Pending {
-    filled(function, number).submit(SubmitOptions::default()).unwrap()
+    filled(function, number).submit(SubmitOptions::default()).expect("the channel lives")
 }
 
 fn within(function: &Function, number: u64, budget: Duration) -> Pending {
-    filled(function, number).submit(SubmitOptions { budget: Some(budget) }).unwrap()
+    filled(function, number)
+        .submit(SubmitOptions { budget: Some(budget) })
+        .expect("the channel lives")
 }
 
 /// Waits for a request and sees that what came back is what was sent.
 fn expect_echo(pending: Pending, number: u64) {
-    let reply = pending.wait().unwrap();
+    let reply = pending.wait().expect("it ends");
     assert_eq!(reply.outcome(), Outcome::Done, "request {number}");
-    assert_eq!(reply.output::<u8>("data").unwrap(), pattern(number), "request {number}");
+    assert_eq!(
+        reply.output::<u8>("data").expect("its output"),
+        pattern(number),
+        "request {number}"
+    );
 }
 
 #[test]
@@ -58,8 +65,7 @@ fn what_was_not_answered_is_answered_by_the_next_daemon() {
             scope.spawn(move || waiting.into_iter().for_each(|(it, n)| expect_echo(it, n)));
         }
         let half_filled = filled(&functions[0], 2000);
-        daemon.crash_supervisor();
-        kill(worker, Signal::SIGKILL).unwrap();
+        daemon.crash(worker);
         // Submitted while nobody is there, by one who knows of that or not.
         let meanwhile: Vec<_> = (3000..3010).map(|it| (submit(&functions[1], it), it)).collect();
         let half_filled = half_filled.submit(SubmitOptions::default()).unwrap();
@@ -80,7 +86,8 @@ fn what_was_answered_before_the_death_is_not_run_again() {
     let function = daemon.connect().open("echo", SIZE).unwrap();
     let waiting: Vec<_> = (0..20).map(|number| (submit(&function, number), number)).collect();
     daemon.await_status(|status| status.functions[0].outcomes.done == 20);
-    daemon.crash();
+    let worker = daemon.worker();
+    daemon.crash(worker);
     let late = submit(&function, 20);
     daemon.restart(&[ECHO]);
     expect_echo(late, 20);
@@ -96,8 +103,7 @@ fn a_budget_runs_out_while_nobody_serves() {
     let worker = daemon.stop_worker();
     let short = within(&function, 1, Duration::from_millis(50));
     let long = within(&function, 2, Duration::from_secs(3600));
-    daemon.crash_supervisor();
-    kill(worker, Signal::SIGKILL).unwrap();
+    daemon.crash(worker);
     assert_eq!(short.wait().unwrap().outcome(), Outcome::DeadlineMissed);
     daemon.restart(&[ECHO]);
     expect_echo(long, 2);
@@ -113,8 +119,7 @@ fn a_function_that_is_gone_or_changed_ends_what_is_in_flight() {
     let changed = session.open("echo", SIZE).unwrap();
     let worker = daemon.stop_worker();
     let waiting = [submit(&gone, 1), submit(&changed, 2), submit(&changed, 3)];
-    daemon.crash_supervisor();
-    kill(worker, Signal::SIGKILL).unwrap();
+    daemon.crash(worker);
     daemon.restart(&[("echo", "model = \"builtin:echo\"\nlength = { max = 512 }\n")]);
     for pending in waiting {
         assert_eq!(pending.wait().unwrap().outcome(), RESTARTED);
@@ -142,8 +147,7 @@ fn what_nobody_waits_for_gives_its_room_back_at_once() {
         drop(submit(&function, number));
     }
     assert_eq!(function.request(8).unwrap_err(), SubmitError::SlotsFull { slots: 8 });
-    daemon.crash_supervisor();
-    kill(worker, Signal::SIGKILL).unwrap();
+    daemon.crash(worker);
     let again: Vec<_> = loop {
         // The kernel closes a dead process's descriptors in its own time.
         if function.request(8).is_ok() {
@@ -161,8 +165,7 @@ fn one_who_only_polls_sees_the_next_daemon_too() {
     let function = daemon.connect().open("echo", SIZE).unwrap();
     let worker = daemon.stop_worker();
     let mut pending = submit(&function, 7);
-    daemon.crash_supervisor();
-    kill(worker, Signal::SIGKILL).unwrap();
+    daemon.crash(worker);
     let restart = std::thread::spawn(move || {
         daemon.restart(&[ECHO]);
         daemon
@@ -183,7 +186,8 @@ fn one_who_only_polls_sees_the_next_daemon_too() {
 fn a_session_opens_functions_of_the_next_daemon() {
     let mut daemon = Daemon::start(&[NULL]);
     let session = daemon.connect();
-    daemon.crash();
+    let worker = daemon.worker();
+    daemon.crash(worker);
     std::thread::scope(|scope| {
         // Asked before the next daemon is there, and after.
         let early = scope.spawn(|| session.open("echo", SIZE).unwrap());
@@ -202,8 +206,7 @@ fn nobody_is_waited_for_longer_than_asked() {
     let function = session.open("echo", SIZE).unwrap();
     let worker = daemon.stop_worker();
     let pending = submit(&function, 1);
-    daemon.crash_supervisor();
-    kill(worker, Signal::SIGKILL).unwrap();
+    daemon.crash(worker);
     let lost = Outcome::Refused(Refusal::because(Reason::DaemonLost));
     assert_eq!(pending.wait().unwrap().outcome(), lost);
     assert_eq!(function.request(8).unwrap_err(), SubmitError::Lost(Reason::DaemonLost));
@@ -240,9 +243,45 @@ fn peers_work_through_one_death_after_another() {
             while answered.load(Ordering::Relaxed) < before + 500 {
                 std::thread::yield_now();
             }
-            daemon.crash();
+            let worker = daemon.worker();
+            daemon.crash(worker);
             daemon.restart(&[ECHO]);
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn an_orphaned_worker_ends_within_its_grace_and_the_next_waits_for_it() {
+    let arguments = ["--hang-limit=1h", "--orphan-grace=100ms"].map(str::to_owned).to_vec();
+    let device = Some("emulated:poison=on".to_owned());
+    let options = Options { device, arguments, ..Options::default() };
+    let mut daemon = Daemon::start_with(&[ECHO], &options);
+    let function = daemon.connect().open("echo", SIZE).unwrap();
+    let poison = b"gpumux-poison:hang";
+    let mut request = function.request(18).unwrap();
+    request.input_mut::<u8>("data").unwrap().copy_from_slice(poison);
+    let endless = request.submit(SubmitOptions::default()).unwrap();
+    daemon.await_status(|status| status.functions[0].batches == 1);
+    let behind_it = submit(&function, 1);
+    endless.cancel();
+    // Its worker holds the device, and the function's channels, until it gives the batch up.
+    daemon.crash_supervisor();
+    daemon.restart_with(&[ECHO], &options);
+    assert_eq!(endless.wait().unwrap().outcome(), Outcome::Cancelled);
+    expect_echo(behind_it, 1);
+}
+
+#[test]
+fn an_interrupt_at_the_terminal_drains() {
+    let mut daemon = Daemon::start(&[ECHO]);
+    let function = daemon.connect().open("echo", SIZE).unwrap();
+    let worker = daemon.stop_worker();
+    assert_ne!(getpgid(Some(worker)), getpgid(Some(daemon.pid())), "it is in a group of its own");
+    let waiting: Vec<_> = (0..10).map(|number| (submit(&function, number), number)).collect();
+    killpg(daemon.pid(), Signal::SIGINT).unwrap();
+    daemon.await_status(|status| status.draining);
+    kill(worker, Signal::SIGCONT).unwrap();
+    waiting.into_iter().for_each(|(pending, number)| expect_echo(pending, number));
+    assert!(daemon.wait().success());
 }

@@ -33,9 +33,10 @@ fn main() -> ExitCode {
         tracing::warn!(%error, "the limit of descriptors could not be raised");
     }
     let ended = match options.role {
-        Some(Role::Worker { device, ordinal, options }) => {
+        Some(Role::Worker { device, ordinal, lock, options }) => {
             abort_on_panic();
-            worker::run(device, ordinal, options).map_err(|error| error.to_string())
+            worker::run(worker::Owned { device, ordinal, lock }, options)
+                .map_err(|error| error.to_string())
         }
         Some(Role::Probe(options)) => probe::run(options).map_err(|error| error.to_string()),
         None => supervisor::run(options.supervisor).map_err(|error| error.to_string()),

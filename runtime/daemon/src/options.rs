@@ -27,6 +27,9 @@ pub(crate) enum Role {
         /// Which of the driver's devices
         #[arg(long, default_value_t = 0)]
         ordinal: u32,
+        /// The file that whoever owns the device holds locked
+        #[arg(long)]
+        lock: PathBuf,
         #[command(flatten)]
         options: WorkerOptions,
     },
@@ -71,6 +74,21 @@ pub(crate) struct SupervisorOptions {
     pub(crate) fault_window: humantime::Duration,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
+}
+
+impl SupervisorOptions {
+    /// The file that the owner of a device holds locked. A GPU is the host's, and so is its lock; an
+    /// emulated device is its daemon's alone, as the socket is.
+    pub(crate) fn device_lock(&self, device: DeviceChoice, ordinal: u32) -> PathBuf {
+        match device {
+            DeviceChoice::Cuda => self.state.join(format!("device-cuda-{ordinal}.lock")),
+            DeviceChoice::Emulated => {
+                let mut path = self.socket.clone().into_os_string();
+                path.push(format!(".device-emulated-{ordinal}.lock"));
+                path.into()
+            }
+        }
+    }
 }
 
 /// Which device is served.
@@ -142,6 +160,9 @@ pub(crate) struct WorkerOptions {
     /// How long a busy device may make no progress before its worker is replaced
     #[arg(long, env = "GPUMUX_HANG_LIMIT", default_value = "30s")]
     pub(crate) hang_limit: humantime::Duration,
+    /// How long a worker whose supervisor is gone may take to finish what is on the device
+    #[arg(long, env = "GPUMUX_ORPHAN_GRACE", default_value = "5s")]
+    pub(crate) orphan_grace: humantime::Duration,
 }
 
 impl WorkerOptions {
@@ -154,6 +175,7 @@ impl WorkerOptions {
             format!("--policy={}", self.policy),
             format!("--spin={}", self.spin),
             format!("--hang-limit={}", self.hang_limit),
+            format!("--orphan-grace={}", self.orphan_grace),
         ];
         if let Some(core) = self.dispatch_core {
             arguments.push(format!("--dispatch-core={core}"));

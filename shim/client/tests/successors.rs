@@ -1,6 +1,8 @@
 //! What the shim makes of a daemon's death, against a daemon that this file plays, which can answer
 //! as no real one does on demand.
 
+#![allow(clippy::unwrap_used, reason = "what the played daemon's helpers do is part of the test")]
+
 use gpumux_shim::{
     ChannelSize, Function, OpenError, OpenRefusal, Outcome, Pending, Reason, Refusal, ReopenError,
     Session, SessionOptions, SubmitError, SubmitOptions,

@@ -57,7 +57,9 @@ pub fn run(seconds: u64, seed: u64) -> Result<(), Failure> {
     let before = at_rest(&daemon, None)?;
     let mut drill = Drill::start(daemon, seed)?;
     drill.go_on(Duration::from_secs(seconds))?;
-    let Drill { daemon, steady, poisoner, kills, .. } = drill;
+    let Drill { daemon, mut steady, mut poisoner, kills, .. } = drill;
+    // All are told before one is awaited.
+    steady.iter_mut().chain([&mut poisoner]).for_each(|peer| drop(peer.stdin.take()));
     let mut served = Tally::default();
     for peer in steady {
         served.add(&finish(peer)?);

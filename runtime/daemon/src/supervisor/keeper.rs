@@ -155,6 +155,10 @@ impl Keeper {
             DriverPlace::from(&self.options).command(&self.program, self.found.choice)?;
         command
             .args(self.options.worker.arguments(self.found.choice, self.found.ordinal))
+            .arg("--lock")
+            .arg(self.options.device_lock(self.found.choice, self.found.ordinal))
+            // An interrupt at the terminal reaches this process, which drains, and not the worker.
+            .process_group(0)
             .stdin(Stdio::from(theirs))
             .kill_on_drop(true);
         let child = command.spawn()?;

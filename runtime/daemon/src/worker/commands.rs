@@ -28,8 +28,8 @@ pub(super) enum Command {
     Clear(FunctionId),
     /// Admit nothing more.
     Drain,
-    /// End the thread.
-    Stop,
+    /// Begin nothing more, and end the thread when nothing is on the device.
+    Finish,
 }
 
 /// From dispatch to control.

@@ -5,11 +5,12 @@ use super::channel::{Channel, Stage};
 use super::commands::{Command, News, Queue};
 use super::dispatch::CHANNELS_MAX;
 use super::loading::Named;
+use super::ownership::{Owned, OwnershipError, claim};
 use super::startup::{self, DispatchError, Ready, Setup};
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::link::{Attachment, FromWorker, ToWorker};
-use crate::options::{DeviceChoice, WorkerOptions};
+use crate::options::WorkerOptions;
 use crate::os::sigbus;
 use gpumux_core::{FunctionId, Limits};
 use gpumux_wire::channel::{Mapping, WorkerSide};
@@ -18,6 +19,7 @@ use gpumux_wire::packet::{self, PacketError};
 use gpumux_wire::status::{DeviceStatus, FunctionStatus, LaneStatus};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, raise};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
+use tracing::error;
 
 /// Open requests of a worker, all channels together.
 const REQUESTS_MAX: u32 = 8192;
@@ -32,6 +35,8 @@ const REQUESTS_MAX: u32 = 8192;
 const LANES: u16 = 1;
 /// Segments of a batch that may be outstanding.
 const RUN_AHEAD: u32 = 2;
+/// Between attempts to hand over the last command.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Descriptors beside a message of the supervisor: a memfd, a wake-up end and a ledger.
 const DESCRIPTORS_MAX: usize = 3;
 
@@ -50,6 +55,12 @@ pub(crate) enum WorkerError {
     /// The supervisor said something out of turn.
     #[error("the supervisor said {0} out of turn")]
     OutOfTurn(&'static str),
+    /// The device is not this process's.
+    #[error(transparent)]
+    Ownership(#[from] OwnershipError),
+    /// What was on the device did not end in time.
+    #[error("what was on the device has not ended within {0:?} of the supervisor's end")]
+    Unfinished(Duration),
     /// The dispatch thread could not be started.
     #[error("the dispatch thread could not be started: {0}")]
     Spawn(String),
@@ -76,17 +87,21 @@ fn join(dispatch: JoinHandle<Result<(), DispatchError>>) -> WorkerError {
 ///
 /// # Errors
 /// [`WorkerError`]: the supervisor was told, where it still could be.
-pub(crate) fn run(
-    device: DeviceChoice,
-    ordinal: u32,
-    options: WorkerOptions,
-) -> Result<(), WorkerError> {
+pub(crate) fn run(owned: Owned, options: WorkerOptions) -> Result<(), WorkerError> {
     let socket =
         std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| WorkerError::NotSpawned)?;
-    let outcome = Worker::start(&socket, (device, ordinal), options).and_then(Worker::serve);
+    let outcome = claim(&owned.lock).map_err(WorkerError::from).and_then(|_lock| {
+        // The lock is held until the process ends or this returns, whichever is first.
+        Worker::start(&socket, &owned, options).and_then(Worker::serve)
+    });
     if let Err(error) = &outcome {
         let what = error.to_string();
-        let _told = packet::send(&socket, &FromWorker::Unfit { what }, &[]);
+        if packet::send(&socket, &FromWorker::Unfit { what }, &[]).is_err() {
+            // The driver may wait at the process's exit for what never ends, and nobody is there to
+            // end such a process.
+            error!(%error, "nobody is there to be told");
+            raise(Signal::SIGKILL)?;
+        }
     }
     outcome
 }
@@ -99,6 +114,7 @@ struct Worker<'a> {
     dispatch: JoinHandle<Result<(), DispatchError>>,
     beat: Arc<Beat>,
     hang_limit: Duration,
+    orphan_grace: Duration,
     ordinal: u32,
     channels: usize,
     policy: String,
@@ -108,10 +124,11 @@ impl<'a> Worker<'a> {
     /// Has the dispatch thread load what the supervisor names, and waits until it is ready.
     fn start(
         socket: &'a OwnedFd,
-        (device, ordinal): (DeviceChoice, u32),
+        owned: &Owned,
         options: WorkerOptions,
     ) -> Result<Self, WorkerError> {
         sigbus::install()?;
+        let Owned { device, ordinal, .. } = *owned;
         let (functions, incarnation) = hear_functions(socket)?;
         let beat = Arc::new(Beat::asleep());
         let hang_limit = options.hang_limit.into();
@@ -157,6 +174,7 @@ impl<'a> Worker<'a> {
             dispatch,
             beat,
             hang_limit,
+            orphan_grace: options.orphan_grace.into(),
             ordinal,
             channels: 0,
             policy,
@@ -178,11 +196,11 @@ impl<'a> Worker<'a> {
             if news {
                 self.news.quiet();
                 if self.take_news()? {
-                    return self.stop();
+                    return self.join();
                 }
             }
             if supervisor && !self.listen()? {
-                return self.stop();
+                return self.finish();
             }
         }
     }
@@ -329,9 +347,37 @@ impl<'a> Worker<'a> {
         Ok(packet::send(self.socket, &FromWorker::DeviceReport(status), &[])?)
     }
 
-    /// The supervisor is gone or done with us, or the dispatch thread cannot go on.
-    fn stop(self) -> Result<(), WorkerError> {
-        self.command(Command::Stop);
+    /// The supervisor is gone or done with us: what is on the device is finished, nothing else begun.
+    fn finish(self) -> Result<(), WorkerError> {
+        let until = Clock.now().after(self.orphan_grace);
+        let mut order = Some(Command::Finish);
+        while !self.has_ended() {
+            if let Some(waiting) = order.take() {
+                order = self.commands.push(waiting).err();
+            }
+            let now = Clock.now();
+            if until <= now {
+                return Err(WorkerError::Unfinished(self.orphan_grace));
+            }
+            // Without room for the order it is tried again soon.
+            let left = if order.is_some() { FULL_PAUSE } else { until.since(now) };
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut ends = [PollFd::new(self.news.bell(), PollFlags::POLLIN)];
+            match poll(&mut ends, left) {
+                Ok(_) | Err(Errno::EINTR) => self.news.quiet(),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        self.join()
+    }
+
+    /// Whether the dispatch thread has said that it ends. There is nobody to pass other news on to.
+    fn has_ended(&self) -> bool {
+        std::iter::from_fn(|| self.news.pop()).any(|news| matches!(news, News::Ended))
+    }
+
+    /// How the dispatch thread, which ends, has ended.
+    fn join(self) -> Result<(), WorkerError> {
         match self.dispatch.join() {
             Ok(ended) => Ok(ended?),
             Err(_) => Err(WorkerError::Ended),

@@ -55,7 +55,9 @@ pub(super) struct Dispatch {
     follow_ups: VecDeque<Event>,
     wake: MonoTime,
     draining: bool,
-    stopped: bool,
+    /// What is on the device is finished, and nothing else: what waits is left in its slots, for whoever
+    /// serves the channels next.
+    finishing: bool,
     /// Numbers batches for the ledger; no other worker of the device uses the same.
     serial: u64,
     hang_limit: Duration,
@@ -100,7 +102,7 @@ impl Dispatch {
             spins_while_busy: !parts.gpu.device.info().is_emulated,
             wake: MonoTime::NEVER,
             draining: false,
-            stopped: false,
+            finishing: false,
             // Far fewer than 2^40 batches run in the life of one worker.
             serial: u64::from(parts.incarnation) << 40,
             hang_limit: parts.hang_limit,
@@ -131,7 +133,7 @@ impl Dispatch {
 
     fn serve(&mut self) -> Result<(), DispatchError> {
         let mut idle = false;
-        while !self.stopped {
+        while !(self.finishing && self.scheduler.runs_nothing()) {
             if let Some(error) = self.broken.take() {
                 return Err(error);
             }
@@ -159,8 +161,10 @@ impl Dispatch {
     fn pass(&mut self, now: MonoTime) -> bool {
         let mut worked = self.take_commands(now);
         for place in 0..self.places {
-            worked |= self.read_ring(now, place);
-            self.empty(now, place);
+            if !self.finishing {
+                worked |= self.read_ring(now, place);
+                self.empty(now, place);
+            }
         }
         worked |= self.take_retired(now);
         if self.next_look <= now {
@@ -233,7 +237,10 @@ impl Dispatch {
                     self.draining = true;
                     self.feed(now, Event::Drain);
                 }
-                Command::Stop => self.stopped = true,
+                Command::Finish => {
+                    self.finishing = true;
+                    self.feed(now, Event::Halt);
+                }
             }
         }
         worked

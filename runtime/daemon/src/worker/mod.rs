@@ -20,6 +20,7 @@ mod loading;
 mod model;
 mod onnx;
 mod open;
+mod ownership;
 mod plan_model;
 mod recovery;
 mod runner;
@@ -29,3 +30,4 @@ mod startup;
 
 pub(crate) use control::run;
 pub(crate) use gpu::{NoGpu, load_driver};
+pub(crate) use ownership::Owned;
