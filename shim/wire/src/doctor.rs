@@ -330,3 +330,16 @@ pub struct Latency {
     /// 99 of 100 took less.
     pub p99_us: f64,
 }
+
+impl DeviceReport {
+    /// What `status` shows of the device's partitions: the backend, and what shows that it holds.
+    pub fn partitions_shown(&self) -> String {
+        match &self.partitions {
+            Some(partitions) => format!("{}: {}", partitions.backend, partitions.proof),
+            None => "none: the device could not be looked at".to_owned(),
+        }
+    }
+}
+
+/// The name of the backend that is none.
+pub const UNDIVIDED: &str = "none";
