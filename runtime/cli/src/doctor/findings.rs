@@ -2,11 +2,8 @@
 
 use gpumux_wire::doctor::{
     Claim, ComputeMode, DeviceReport, Finding, Isolation, Level, Occupants, PartitionReport,
-    ProbeReport, SelfTest, SelfTestEnded,
+    ProbeReport, SelfTest, SelfTestEnded, UNDIVIDED,
 };
-
-/// The name of the backend that is none.
-const UNDIVIDED: &str = "none";
 
 /// Findings of one place, as they are made.
 struct Place {
