@@ -129,6 +129,18 @@ catalog! {
             /// Clock cycles that a block keeps its SM, so that later blocks must go elsewhere.
             hold_cycles: u64,
         }
+        /// One side of a handshake between two lanes: it ends when it sees the other side run, or
+        /// after `wait_ns`.
+        Handshake as "handshake" {
+            /// Set to 1 while this side runs, and left at 1 when it saw the other.
+            mine: DevicePtr<u32>,
+            /// What the other side sets.
+            theirs: DevicePtr<u32>,
+            /// Becomes 1 when both ran at the same time, 2 when the time went by first.
+            outcome: DevicePtr<u32>,
+            /// Nanoseconds to wait at most.
+            wait_ns: u64,
+        }
     }
     module map {
         /// Runs an elementwise program on floats; what is loaded is converted.

@@ -1,6 +1,6 @@
 //! Grids of the kernels that move bytes or say where they ran.
 
-use crate::catalog::{Echo, Retire, SmidProbe};
+use crate::catalog::{Echo, Handshake, Retire, SmidProbe};
 use crate::grid::Grid;
 use crate::launch::Launch;
 
@@ -34,6 +34,22 @@ impl SmidProbe {
             self,
         )
     }
+
+    /// The launch of this probe on `blocks` blocks that take as much shared memory as a block gets
+    /// without asking, so that an SM holds a few of them and the rest must go to other SMs.
+    pub fn spread(self, blocks: u32) -> Launch {
+        const THREADS: u32 = 32;
+        let grid = Grid::cover(u64::from(blocks) * u64::from(THREADS), THREADS, blocks);
+        let grid = grid.with_shared_bytes(Grid::SHARED_BYTES_MAX);
+        Launch::new(grid.expect("the most that a block gets"), self)
+    }
+}
+
+impl Handshake {
+    /// The launch of this side, on one thread.
+    pub fn launch(self) -> Launch {
+        Launch::new(Grid::cover(1, 1, 1), self)
+    }
 }
 
 #[cfg(test)]
@@ -61,5 +77,8 @@ mod tests {
         let probe = SmidProbe { sm: DeviceAddress::new(16).of(), hold_cycles: 0 };
         assert_eq!(probe.launch(64, 32).grid().blocks(), [64, 1, 1]);
         assert_eq!(probe.launch(64, 0).grid().threads(), [1, 1, 1]);
+        let spread = probe.spread(64).grid();
+        assert_eq!((spread.blocks(), spread.threads()), ([64, 1, 1], [32, 1, 1]));
+        assert_eq!(spread.shared_bytes(), Grid::SHARED_BYTES_MAX);
     }
 }

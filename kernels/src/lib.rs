@@ -35,8 +35,8 @@ mod rows;
 
 pub use argument::{Argument, DeviceAddress, DevicePtr, Element, Form, Scalar, Shape};
 pub use catalog::{
-    Echo, GatherI32, GatherI64, Gemm, Kernel, KernelId, LayerNorm, MODULES, MapReal, MapWhole,
-    MaskedSoftmax, ReduceColumns, ReduceRows, Retire, SmidProbe,
+    Echo, GatherI32, GatherI64, Gemm, Handshake, Kernel, KernelId, LayerNorm, MODULES, MapReal,
+    MapWhole, MaskedSoftmax, ReduceColumns, ReduceRows, Retire, SmidProbe,
 };
 pub use grid::Grid;
 pub use launch::{Launch, Module, PARAM_BYTES_MAX, PARAM_COUNT_MAX, Param, ParamBuffer, Signature};

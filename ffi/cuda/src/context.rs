@@ -33,6 +33,11 @@ impl Context {
         &self.api
     }
 
+    /// The device that it is of.
+    pub(crate) fn device(&self) -> CUdevice {
+        self.device
+    }
+
     /// Free and total bytes of the device.
     pub(crate) fn memory_info(&self) -> Result<(u64, u64), CudaError> {
         let (mut free, mut total) = (0, 0);

@@ -3,11 +3,13 @@
 use crate::context::Context;
 use crate::driver::Driver;
 use crate::driver_api::{Attribute, DriverApi, NOT_SUPPORTED, STREAM_NON_BLOCKING};
+use crate::driver_key::DriverKey;
 use crate::error::{CudaError, OpenError, ProductError};
 use crate::functions::Functions;
 use crate::lane::Lane;
 use crate::lt::Lt;
 use crate::memory::DeviceMemory;
+use crate::partition::Probe;
 use crate::pinned::{Pinned, PinnedPool};
 use crate::product::{PreparedProduct, Product};
 use crate::wake::Wake;
@@ -75,6 +77,7 @@ pub struct DeviceOptions {
 /// An open device. All its kernels are loaded. Its parts may outlive it.
 pub struct Device {
     info: DeviceInfo,
+    key: DriverKey,
     shared: Rc<Shared>,
     lanes: Cell<u32>,
 }
@@ -96,7 +99,7 @@ impl Device {
     /// ask for is not there.
     pub fn open(driver: &Driver, ordinal: u32, options: DeviceOptions) -> Result<Self, OpenError> {
         let api = driver.api();
-        let device = find(driver, ordinal)?;
+        let device = driver.find(ordinal)?;
         let compute_capability = (
             api.attribute(Attribute::ComputeCapabilityMajor, device)?,
             api.attribute(Attribute::ComputeCapabilityMinor, device)?,
@@ -121,16 +124,13 @@ impl Device {
             products: if lt.is_some() { ProductPath::CublasLt } else { ProductPath::Kernel },
         };
         let shared = Rc::new(Shared { lt, functions, marks, context });
-        Ok(Self { info, shared, lanes: Cell::new(0) })
+        let key = DriverKey::of(driver, ordinal)?;
+        Ok(Self { info, key, shared, lanes: Cell::new(0) })
     }
 
     /// What it is.
     pub fn info(&self) -> &DeviceInfo {
         &self.info
-    }
-
-    pub(crate) fn context(&self) -> &Rc<Context> {
-        &self.shared.context
     }
 
     /// The file of the BLAS library in use, links followed; `None` when our own kernel multiplies.
@@ -162,9 +162,31 @@ impl Device {
     /// # Errors
     /// What the driver answered.
     pub fn lane(&self, wake: &Wake) -> Result<Lane, CudaError> {
+        Lane::open(&self.shared, self.next_lane(), wake)
+    }
+
+    /// Makes what measures where lanes run. For start-up: this may synchronise the device.
+    ///
+    /// # Errors
+    /// What the driver answered.
+    pub fn probe(&self) -> Result<Probe, CudaError> {
+        Probe::new(&self.shared, self.info.sm_count)
+    }
+
+    /// The driver and the device, as undocumented details of drivers are looked up by.
+    pub fn driver_key(&self) -> &DriverKey {
+        &self.key
+    }
+
+    /// A number that no lane has had.
+    pub(crate) fn next_lane(&self) -> u32 {
         let id = self.lanes.get();
         self.lanes.set(id.checked_add(1).expect("a device has a few lanes"));
-        Lane::open(&self.shared, id, wake)
+        id
+    }
+
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
     }
 
     /// Chooses how to multiply, for lanes of `sm_count` SMs and with a workspace of at most
@@ -182,20 +204,6 @@ impl Device {
     ) -> Result<PreparedProduct, ProductError> {
         PreparedProduct::new(&self.shared, product, bias, sm_count, workspace_bytes_max)
     }
-}
-
-pub(crate) fn find(driver: &Driver, ordinal: u32) -> Result<CUdevice, OpenError> {
-    let count = driver.device_count()?;
-    let missing = OpenError::NoSuchDevice { ordinal, count };
-    let Ok(number) = i32::try_from(ordinal) else { return Err(missing) };
-    if ordinal >= count {
-        return Err(missing);
-    }
-    let mut device = 0;
-    // SAFETY: writes one handle.
-    let answer = unsafe { (driver.api().cuDeviceGet)(&raw mut device, number) };
-    driver.api().check("cuDeviceGet", answer)?;
-    Ok(device)
 }
 
 pub(crate) fn name_of(api: &DriverApi, device: CUdevice) -> Result<String, CudaError> {

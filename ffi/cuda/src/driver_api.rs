@@ -2,7 +2,11 @@
 
 use crate::error::{Code, CudaError, Failed};
 use crate::library::library_functions;
-use cudarc::driver::sys::{CUcontext, CUdevice, CUdeviceptr, CUfunction, CUmodule, CUstream};
+use crate::partition::{DevResource, GroupParams};
+use cudarc::driver::sys::{
+    CUcontext, CUdevResourceDesc, CUdevice, CUdeviceptr, CUevent, CUfunction, CUgreenCtx, CUmodule,
+    CUstream,
+};
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
 
@@ -16,6 +20,9 @@ pub(crate) const HOST_PORTABLE: c_uint = 1;
 /// `CU_MEMHOSTALLOC_DEVICEMAP`: the device can address it.
 pub(crate) const HOST_DEVICE_MAP: c_uint = 2;
 
+/// `CU_EVENT_DISABLE_TIMING`: an event that only orders.
+pub(crate) const EVENT_DISABLE_TIMING: c_uint = 2;
+
 /// `CUDA_ERROR_NOT_READY`: not an error of `cuStreamQuery` but its "no".
 pub(crate) const NOT_READY: u32 = 600;
 /// `CUDA_ERROR_NO_DEVICE`.
@@ -27,6 +34,7 @@ pub(crate) const NOT_SUPPORTED: u32 = 801;
 #[derive(Clone, Copy)]
 pub(crate) enum Attribute {
     MultiprocessorCount = 16,
+    Integrated = 18,
     ComputeMode = 20,
     ComputeCapabilityMajor = 75,
     ComputeCapabilityMinor = 76,
@@ -60,6 +68,11 @@ library_functions! {
         fn cuStreamQuery(CUstream);
         fn cuStreamSynchronize(CUstream);
         fn cuStreamDestroy_v2(CUstream);
+        fn cuStreamWaitEvent(CUstream, CUevent, c_uint);
+        fn cuEventCreate(*mut CUevent, c_uint);
+        fn cuEventRecord(CUevent, CUstream);
+        fn cuEventQuery(CUevent);
+        fn cuEventDestroy_v2(CUevent);
         fn cuLaunchHostFunc(CUstream, HostFunction, *mut c_void);
         fn cuLaunchKernel(
             CUfunction, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, CUstream,
@@ -70,6 +83,18 @@ library_functions! {
         optional fn cuDeviceGetPCIBusId(*mut c_char, c_int, CUdevice);
         optional fn cuMemHostRegister_v2(*mut c_void, usize, c_uint);
         optional fn cuMemHostUnregister(*mut c_void);
+        optional fn cuDeviceGetDevResource(CUdevice, *mut DevResource, c_uint);
+        optional fn cuDevSmResourceSplitByCount(
+            *mut DevResource, *mut c_uint, *const DevResource, *mut DevResource, c_uint, c_uint,
+        );
+        optional fn cuDevSmResourceSplit(
+            *mut DevResource, c_uint, *const DevResource, *mut DevResource, c_uint, *mut GroupParams,
+        );
+        optional fn cuDevResourceGenerateDesc(*mut CUdevResourceDesc, *mut DevResource, c_uint);
+        optional fn cuGreenCtxCreate(*mut CUgreenCtx, CUdevResourceDesc, CUdevice, c_uint);
+        optional fn cuGreenCtxDestroy(CUgreenCtx);
+        optional fn cuGreenCtxGetDevResource(CUgreenCtx, *mut DevResource, c_uint);
+        optional fn cuGreenCtxStreamCreate(*mut CUstream, CUgreenCtx, c_uint, c_int);
     }
 }
 

@@ -1,14 +1,17 @@
 //! A lane: an ordered queue of work on the device, and the word in which it says how far it is.
 //!
-//! Its calls return at once, allocate nothing and lock nothing of ours. Today a lane has the whole
-//! device; what it may run on is decided where its stream is made, and nowhere else.
+//! Its calls return at once, allocate nothing and lock nothing of ours. Which SMs it runs on is
+//! decided where its stream is made or masked ([`crate::Partitioner`]), and nowhere else; a lane that
+//! the device made itself has them all.
 
 use crate::device::{MarkPath, Shared};
-use crate::driver_api::{NOT_READY, STREAM_NON_BLOCKING};
+use crate::driver_api::NOT_READY;
 use crate::error::CudaError;
+use crate::partition::{Grant, Seat};
 use crate::pinned::{Lent, Pinned, Staging};
 use crate::product::{Operands, PreparedProduct};
 use crate::sequence::Sequence;
+use crate::stream::Stream;
 use crate::wake::{Wake, wake_from_driver};
 use cudarc::driver::sys::CUstream;
 use gpumux_kernels::{DeviceAddress, Launch, PARAM_COUNT_MAX, Retire};
@@ -35,7 +38,9 @@ pub enum TransferError {
 /// A lane. Dropping it waits for its work.
 pub struct Lane {
     id: u32,
-    stream: CUstream,
+    stream: Rc<Stream>,
+    /// The SMs that it was granted, and where they are given back; `None` for the whole device.
+    seat: Option<Seat>,
     marked: Sequence,
     /// The word that the device writes marks to, and the device's address of it.
     word: ManuallyDrop<Pinned>,
@@ -45,23 +50,46 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// A lane on the whole device.
     pub(crate) fn open(shared: &Rc<Shared>, id: u32, wake: &Wake) -> Result<Self, CudaError> {
+        let stream = Rc::new(Stream::open(&shared.context)?);
+        Self::on(shared, id, wake, stream)
+    }
+
+    /// A lane on a stream, which it may share with lanes that are not in use.
+    pub(crate) fn on(
+        shared: &Rc<Shared>,
+        id: u32,
+        wake: &Wake,
+        stream: Rc<Stream>,
+    ) -> Result<Self, CudaError> {
         let word = Pinned::alloc(&shared.context, size_of::<u32>())?;
         let word_address = DeviceAddress::new(word.device_address()?);
-        let mut stream = ptr::null_mut();
-        let api = shared.context.api();
-        // SAFETY: writes one handle; the context is current on this thread.
-        let answer = unsafe { (api.cuStreamCreate)(&raw mut stream, STREAM_NON_BLOCKING) };
-        api.check("cuStreamCreate", answer)?;
         Ok(Self {
             id,
             stream,
+            seat: None,
             marked: Sequence::START,
             word: ManuallyDrop::new(word),
             word_address,
             wake: ManuallyDrop::new(wake.clone()),
             shared: Rc::clone(shared),
         })
+    }
+
+    /// Its number: no other lane of its device has it.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What it was granted; `None` when it has the whole device.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.seat.as_ref().map(Seat::grant)
+    }
+
+    /// SMs that products on this lane are to be prepared for; zero is all of the device.
+    pub fn sm_count_target(&self) -> u32 {
+        self.grant().map_or(0, Grant::sm_count)
     }
 
     /// Hands a block of pinned memory to this lane, for any number of transfers.
@@ -98,7 +126,7 @@ impl Lane {
         // SAFETY: the bytes are of a block that nobody else touches until a mark after this copy
         // has retired. A bad device address is an error of the driver.
         let answer = unsafe {
-            (api.cuMemcpyHtoDAsync_v2)(to.get(), source.cast_const(), bytes, self.stream)
+            (api.cuMemcpyHtoDAsync_v2)(to.get(), source.cast_const(), bytes, self.stream())
         };
         Ok(api.check("cuMemcpyHtoDAsync_v2", answer)?)
     }
@@ -117,7 +145,8 @@ impl Lane {
         let target = self.claim(to, offset, bytes)?;
         let api = self.shared.context.api();
         // SAFETY: as in `copy_in`.
-        let answer = unsafe { (api.cuMemcpyDtoHAsync_v2)(target, from.get(), bytes, self.stream) };
+        let answer =
+            unsafe { (api.cuMemcpyDtoHAsync_v2)(target, from.get(), bytes, self.stream()) };
         Ok(api.check("cuMemcpyDtoHAsync_v2", answer)?)
     }
 
@@ -128,7 +157,7 @@ impl Lane {
     pub fn clear(&mut self, at: DeviceAddress, bytes: usize) -> Result<(), CudaError> {
         let api = self.shared.context.api();
         // SAFETY: writes device memory alone; a bad address is an error of the driver.
-        let answer = unsafe { (api.cuMemsetD8Async)(at.get(), 0, bytes, self.stream) };
+        let answer = unsafe { (api.cuMemsetD8Async)(at.get(), 0, bytes, self.stream()) };
         api.check("cuMemsetD8Async", answer)
     }
 
@@ -159,7 +188,7 @@ impl Lane {
                 threads_y,
                 threads_z,
                 launch.grid().shared_bytes(),
-                self.stream,
+                self.stream(),
                 addresses.as_mut_ptr(),
                 ptr::null_mut(),
             )
@@ -192,7 +221,7 @@ impl Lane {
                 // SAFETY: the address is of four bytes of pinned memory, which are freed only after
                 // the stream has drained. Flags 0 put a system-wide fence before the write.
                 let answer =
-                    unsafe { write(self.stream, self.word_address.get(), sequence.get(), 0) };
+                    unsafe { write(self.stream(), self.word_address.get(), sequence.get(), 0) };
                 self.shared.context.api().check("cuStreamWriteValue32_v2", answer)?;
             }
             _ => {
@@ -214,7 +243,7 @@ impl Lane {
         let argument = self.wake.as_argument();
         // SAFETY: the function takes what it is given here, calls no CUDA and does not unwind; the
         // descriptor stays open until the stream has drained.
-        let answer = unsafe { (api.cuLaunchHostFunc)(self.stream, wake_from_driver, argument) };
+        let answer = unsafe { (api.cuLaunchHostFunc)(self.stream(), wake_from_driver, argument) };
         api.check("cuLaunchHostFunc", answer)
     }
 
@@ -241,7 +270,7 @@ impl Lane {
     pub fn is_idle(&self) -> Result<bool, CudaError> {
         let api = self.shared.context.api();
         // SAFETY: the stream is alive as long as the lane.
-        match unsafe { (api.cuStreamQuery)(self.stream) } {
+        match unsafe { (api.cuStreamQuery)(self.stream()) } {
             NOT_READY => Ok(false),
             number => api.check("cuStreamQuery", number).map(|()| true),
         }
@@ -254,12 +283,37 @@ impl Lane {
     pub fn drain(&self) -> Result<(), CudaError> {
         let api = self.shared.context.api();
         // SAFETY: the stream is alive as long as the lane.
-        let answer = unsafe { (api.cuStreamSynchronize)(self.stream) };
+        let answer = unsafe { (api.cuStreamSynchronize)(self.stream()) };
         api.check("cuStreamSynchronize", answer)
     }
 
     pub(crate) fn stream(&self) -> CUstream {
-        self.stream
+        self.stream.raw()
+    }
+
+    /// The stream that it issues to now.
+    pub(crate) fn queue(&self) -> &Rc<Stream> {
+        &self.stream
+    }
+
+    /// Issues to another stream from now on. The caller has ordered that one behind this one.
+    pub(crate) fn move_to(&mut self, stream: Rc<Stream>) {
+        self.stream = stream;
+    }
+
+    /// The place that confines it.
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.as_ref()
+    }
+
+    /// The same, to be taken or changed.
+    pub(crate) fn seat_mut(&mut self) -> &mut Option<Seat> {
+        &mut self.seat
+    }
+
+    /// What its device's lanes share.
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
     }
 
     /// Notes that a transfer is about to use the block, whether or not the driver then takes it.
@@ -281,9 +335,9 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         let is_drained = self.drain().is_ok();
-        let api = self.shared.context.api();
-        // SAFETY: made once in `open` and not used after this.
-        let _ = unsafe { (api.cuStreamDestroy_v2)(self.stream) };
+        if let Some(seat) = self.seat.take() {
+            seat.leave(self.id);
+        }
         if !is_drained {
             // Who knows what still runs: the word and the descriptor are left to the process's end.
             return;

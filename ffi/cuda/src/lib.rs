@@ -2,7 +2,7 @@
 //!
 //! [`Driver`] finds the driver; [`Device`] opens one GPU; [`DeviceMemory`] is its one reservation;
 //! [`PinnedPool`] is the host memory that transfers use; a [`Lane`] is the ordered queue that work
-//! is issued to. What a launch *means* is not known here: it arrives as [`gpumux_kernels::Launch`].
+//! is issued to, and a [`Partitioner`] confines lanes to SMs. What a launch *means* is not known here: it arrives as [`gpumux_kernels::Launch`].
 //!
 //! Three things shape the interface.
 //!
@@ -27,6 +27,7 @@ mod device;
 mod device_probe;
 mod driver;
 mod driver_api;
+mod driver_key;
 mod error;
 mod functions;
 mod lane;
@@ -34,20 +35,30 @@ mod library;
 mod lt;
 mod lt_api;
 mod memory;
+mod partition;
 mod pinned;
 mod product;
 mod sequence;
+mod sets;
 mod shared_memory;
+mod stream;
 mod wake;
 
 pub use device::{Device, DeviceInfo, DeviceOptions, MarkPath, ProductPath};
 pub use device_probe::{DeviceIdentity, Uuid};
 pub use driver::Driver;
+pub use driver_key::{Build, DriverKey};
 pub use error::{Code, CudaError, Failed, OpenError, ProductError};
 pub use lane::{Lane, TransferError};
 pub use memory::{DeviceBlock, DeviceMemory, OutOfDeviceMemory};
+pub use partition::{
+    Abilities, AllowList, BackendKind, BackendReport, ChooseError, Flaw, Grant, Grants, Handshake,
+    LeaseError, LiveChange, Measured, NotProven, PartitionWish, Partitioner, Probe, ProbeError,
+    Proven, Refusal, SelfTestError, Verdict, Wanted, prove, self_test,
+};
 pub use pinned::{Lent, PinnedPool, Staging};
 pub use product::{Matrix, Operands, PreparedProduct, Product};
 pub use sequence::Sequence;
+pub use sets::{SmSet, TpcSet};
 pub use shared_memory::{RegisterError, try_registered_memory};
 pub use wake::Wake;

@@ -14,7 +14,8 @@ pub(crate) const VARIABLE: &str = "GPUMUX_EMULATED";
 pub(crate) const DEVICE_NAME: &std::ffi::CStr = c"gpumux emulated GPU";
 
 const UNKNOWN_KEY: &str = "unknown key; known are sms, cores, pace, memory, driver, cc, devices, \
-                           limit, strict, report, slow, absent, fail-allocation, fault, hang, lose";
+                           limit, strict, report, placements, slow, absent, one-group, \
+                           fail-allocation, fault, hang, lose";
 
 /// What the machine claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub(crate) struct Claim {
     pub(crate) strict: bool,
     /// Where such calls are noted.
     pub(crate) report: Option<PathBuf>,
+    /// Where it is noted on which SMs launches ran.
+    pub(crate) placements: Option<PathBuf>,
+    /// Whether a descriptor of several groups of SMs is refused.
+    pub(crate) one_group: bool,
     /// Functions that the driver does not have.
     pub(crate) absent: Vec<String>,
     /// An SM that is slower than the others, and how many times.
@@ -74,6 +79,8 @@ impl Default for Claim {
             launch_limit: None,
             strict: false,
             report: None,
+            placements: None,
+            one_group: false,
             absent: Vec::new(),
             slow_sm: None,
             misbehaviour: Misbehaviour::default(),
@@ -135,6 +142,8 @@ impl Claim {
             "limit" => self.launch_limit = Some(span(value)?),
             "strict" => self.strict = switch(value)?,
             "report" => self.report = Some(PathBuf::from(value)),
+            "placements" => self.placements = Some(PathBuf::from(value)),
+            "one-group" => self.one_group = switch(value)?,
             "slow" => self.slow_sm = Some(slow(value)?),
             "absent" => self.absent = value.split('+').map(str::to_owned).collect(),
             "fail-allocation" => self.misbehaviour.failing_allocation = Some(nth(value)?),
@@ -201,7 +210,7 @@ mod tests {
     fn every_key_is_read() {
         let claim =
             Claim::parse("sms=16,cores=2,pace=off,memory=512MiB,driver=12.8,cc=8.6,devices=2,limit=50ms,\
-                          strict=on,report=/tmp/report,fail-allocation=3,fault=saxpy:2,hang=spin:1,lose=9")
+                          strict=on,report=/tmp/report,placements=/tmp/sms,one-group=on,fail-allocation=3,fault=saxpy:2,hang=spin:1,lose=9")
                 .unwrap();
         let expected = Claim {
             sms: 16,
@@ -214,6 +223,8 @@ mod tests {
             launch_limit: Some(Duration::from_millis(50)),
             strict: true,
             report: Some("/tmp/report".into()),
+            placements: Some("/tmp/sms".into()),
+            one_group: true,
             absent: Vec::new(),
             slow_sm: None,
             misbehaviour: Misbehaviour {

@@ -30,6 +30,7 @@ mod memory;
 mod misbehave;
 mod module;
 mod partition;
+mod placement;
 mod pool;
 mod ptx;
 mod reach;

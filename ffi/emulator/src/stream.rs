@@ -7,6 +7,7 @@ use crate::context::{self, Context, View};
 use crate::graph::Task;
 use crate::handle::{Handle, Table};
 use crate::partition::{self, Found, Green, Structure};
+use crate::placement;
 use crate::schedule::{Manner, Point, SCHEDULE, StreamId, Work};
 use crate::sm::Grid;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -151,7 +152,7 @@ impl Stream {
     /// The work as the stream runs it. A launch takes the mask that the stream's structure holds now:
     /// a store into it concerns what is enqueued later.
     pub(crate) fn confined(&self, work: Work) -> Outcome<Work> {
-        match (work, &self.structure) {
+        match (placement::noted(self.context.device(), work), &self.structure) {
             (Work::Launch(grid), Some(structure)) => self.confine(grid, structure),
             (work, _) => Ok(work),
         }

@@ -1,8 +1,10 @@
 //! Runs a test's body in a child process that finds the libraries which the test wants it to find.
 
-use gpumux_cuda::{Device, DeviceOptions, Driver};
+use gpumux_cuda::{Device, DeviceOptions, Driver, SmSet};
 use std::any::type_name;
+use std::collections::BTreeMap;
 use std::env;
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,9 @@ use std::process::Command;
 
 /// Set in a child: the body of the test is to run.
 const CHILD: &str = "GPUMUX_TEST_CHILD";
+
+/// Where the emulator notes placements, for a child.
+const PLACEMENTS: &str = "GPUMUX_TEST_PLACEMENTS";
 
 /// What the loader finds in place of a CUDA library.
 #[derive(Clone, Copy)]
@@ -29,12 +34,18 @@ pub(crate) struct Machine {
     pub(crate) claim: &'static str,
     pub(crate) driver: Library,
     pub(crate) blas: Library,
+    /// Whether the emulator notes where launches and products ran; [`placements_of_products`] reads it.
+    pub(crate) placements: bool,
 }
 
 impl Machine {
     /// One emulated device with 8 SMs and cublasLt.
-    pub(crate) const WHOLE: Self =
-        Self { claim: "sms=8,memory=256MiB", driver: Library::Emulated, blas: Library::Emulated };
+    pub(crate) const WHOLE: Self = Self {
+        claim: "sms=8,memory=256MiB",
+        driver: Library::Emulated,
+        blas: Library::Emulated,
+        placements: false,
+    };
 
     /// Runs `body` in a child process on this machine. It has to be called from a test, as its only
     /// statement: the child runs that test again, by the name that its closure's type carries.
@@ -47,11 +58,17 @@ impl Machine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         self.driver.provide("cuda", folder.path());
         self.blas.provide("cublasLt", folder.path());
+        let mut claim = self.claim.to_owned();
+        let placements = folder.path().join("placements");
+        if self.placements {
+            write!(claim, ",placements={}", placements.display()).expect("a string grows");
+        }
         let output = Command::new(env::current_exe().expect("this test"))
             .args([test, "--exact", "--nocapture"])
             .env(CHILD, "1")
             .env("LD_LIBRARY_PATH", folder.path())
-            .env("GPUMUX_EMULATED", self.claim)
+            .env("GPUMUX_EMULATED", claim)
+            .env(PLACEMENTS, placements)
             .env("CUDA_MODULE_LOADING", "EAGER")
             .env("CUDA_DEVICE_MAX_CONNECTIONS", "32")
             .output()
@@ -103,6 +120,23 @@ fn emulator() -> PathBuf {
         emulator.display()
     );
     emulator
+}
+
+/// Where each product of this process ran, in the order of the calls.
+pub(crate) fn placements_of_products() -> Vec<SmSet> {
+    let path = env::var_os(PLACEMENTS).expect("this is a child");
+    let text = fs::read_to_string(path).expect("a machine with placements");
+    let own = format!("{} ", std::process::id());
+    let mut by_launch = BTreeMap::<u64, SmSet>::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix(&own)) {
+        let words: Vec<_> = line.splitn(4, ' ').collect();
+        let [_, launch, sm, name] = words[..] else { panic!("a placement: {line}") };
+        if name == "product" {
+            let set = by_launch.entry(launch.parse().expect("a number")).or_insert(SmSet::EMPTY);
+            assert!(set.insert(sm.parse().expect("a number")), "{line}");
+        }
+    }
+    by_launch.into_values().collect()
 }
 
 /// Opens device 0.

@@ -5,4 +5,5 @@ mod allocations;
 mod lanes;
 mod machine;
 mod opening;
+mod partitions;
 mod products;

@@ -88,11 +88,7 @@ pub(super) fn measure(
 }
 
 /// The length of sums at which the work takes about as long as it should.
-fn sums(
-    clock: Clock,
-    lane: &mut Lane,
-    work: impl Fn(u32) -> Launch,
-) -> Result<u32, LookError> {
+fn sums(clock: Clock, lane: &mut Lane, work: impl Fn(u32) -> Launch) -> Result<u32, LookError> {
     let mut sums = SUMS.0;
     while sums < SUMS.1 {
         let before = clock.now();

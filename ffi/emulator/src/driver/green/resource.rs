@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::driver::abi::{In, Out};
 use crate::driver::since::edge_since;
 use crate::handle::Handle;
-use crate::machine::Machine;
+use crate::machine::{Machine, claim};
 use crate::partition::{
     DESCRIPTORS, Descriptor, Green, SmResource, Wish, Workqueues, whole_device,
 };
@@ -216,6 +216,9 @@ extern "C" fn cuDevResourceGenerateDesc(
             .iter()
             .map(CUdevResource::part)
             .collect::<Outcome<_>>()?;
+        if count > 1 && claim()?.one_group {
+            return Err(Code::INVALID_RESOURCE_CONFIGURATION);
+        }
         out.put(DESCRIPTORS.add(Descriptor::of(&parts)?))
     })
 }
