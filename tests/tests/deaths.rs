@@ -1,9 +1,7 @@
 //! Peers, workers and daemons die at any moment; nobody else loses anything, and every request of a
 //! survivor has exactly one outcome.
 
-use gpumux_shim::{
-    ChannelSize, OpenError, OpenRefusal, Outcome, Reason, Refusal, SubmitError, SubmitOptions,
-};
+use gpumux_shim::{ChannelSize, OpenError, OpenRefusal, Outcome, Reason, Refusal, SubmitOptions};
 use gpumux_tests::raw::RawSession;
 use gpumux_tests::{Daemon, Options, Peer};
 use gpumux_wire::control::ToPeer;
@@ -26,34 +24,6 @@ fn a_peer_killed_in_the_middle_harms_nobody() {
     let status = daemon.await_status(|status| status.sessions.is_empty());
     assert_eq!(status.devices[0].worker_restarts, 0);
     daemon.await_status(|status| status.functions[0].channels == 0);
-}
-
-#[test]
-fn a_dead_worker_ends_what_is_open_and_the_next_serves() {
-    let daemon = Daemon::start(&[NULL]);
-    let session = daemon.connect();
-    let function = session.open("null", SIZE).unwrap();
-    let worker = daemon.stop_worker();
-    let submit = || {
-        let mut request = function.request(8)?;
-        request.input_mut::<u8>("data")?.fill(1);
-        request.submit(SubmitOptions::default())
-    };
-    let pending: Vec<_> = (0..10).map(|_| submit().unwrap()).collect();
-    kill(worker, Signal::SIGKILL).unwrap();
-    for pending in pending {
-        let lost = Outcome::Refused(Refusal::because(Reason::WorkerLost));
-        assert_eq!(pending.wait().unwrap().outcome(), lost);
-    }
-    assert_eq!(submit().unwrap_err(), SubmitError::Lost(Reason::WorkerLost));
-    daemon.await_status(|status| {
-        status.devices[0].worker_restarts == 1 && status.devices[0].state == "ready"
-    });
-    let function = session.open("null", SIZE).unwrap();
-    let mut request = function.request(8).unwrap();
-    request.input_mut::<u8>("data").unwrap().fill(1);
-    let reply = request.submit(SubmitOptions::default()).unwrap().wait().unwrap();
-    assert_eq!(reply.outcome(), Outcome::Done);
 }
 
 #[test]

@@ -62,3 +62,60 @@ fn a_missing_emulator_is_a_reason_and_no_daemon() {
     let said = Daemon::refuse(&[ECHO], &Options { arguments, ..Options::default() });
     assert!(said.contains("install it, or give --emulator"), "{said}");
 }
+
+/// Submits an echo of one byte and checks the answer.
+fn echo(function: &gpumux_shim::Function, byte: u8) {
+    let mut request = function.request(1).expect("a slot");
+    request.input_mut::<u8>("data").expect("its input").fill(byte);
+    let reply =
+        request.submit(SubmitOptions::default()).expect("it lives").wait().expect("it ends");
+    assert_eq!(reply.outcome(), Outcome::Done);
+    assert_eq!(reply.output::<u8>("data").expect("its output"), [byte]);
+}
+
+#[test]
+fn each_device_has_a_worker_and_functions_are_placed() {
+    let named = "model = \"builtin:echo\"\nlength = { max = 64 }\ndevice = 1\n";
+    let free = ECHO.1;
+    let functions = [("first", free), ("named", named), ("second", free)];
+    let daemon = Daemon::start_with(&functions, &asking_for("emulated:devices=2"));
+    let status = daemon.status();
+    let ordinals: Vec<u32> = status.devices.iter().map(|device| device.ordinal).collect();
+    assert_eq!(ordinals, [0, 1]);
+    let places: Vec<(&str, u32)> =
+        status.functions.iter().map(|function| (function.name.as_str(), function.device)).collect();
+    assert_eq!(places, [("first", 0), ("named", 1), ("second", 0)]);
+
+    let session = daemon.connect();
+    let size = ChannelSize { slots: 4, arena_bytes: 1 << 16 };
+    let (first, named) =
+        (session.open("first", size).unwrap(), session.open("named", size).unwrap());
+    let dead = status.devices[1].worker_pid.unwrap();
+    let dead = nix::unistd::Pid::from_raw(i32::try_from(dead).unwrap());
+    nix::sys::signal::kill(dead, nix::sys::signal::Signal::SIGKILL).unwrap();
+    (0..50).for_each(|byte| echo(&first, byte));
+    echo(&named, 7);
+    let after = daemon.status();
+    let restarts: Vec<u32> = after.devices.iter().map(|device| device.worker_restarts).collect();
+    assert_eq!(restarts, [0, 1]);
+    assert_eq!(after.devices[0].worker_pid, status.devices[0].worker_pid);
+}
+
+#[test]
+fn devices_are_chosen_and_one_that_is_not_there_is_a_reason() {
+    let two = |arguments: &[&str]| Options {
+        arguments: arguments.iter().map(|&it| it.to_owned()).collect(),
+        ..asking_for("emulated:devices=2")
+    };
+    let daemon = Daemon::start_with(&[ECHO], &two(&["--devices=1"]));
+    let status = daemon.status();
+    assert_eq!(status.devices.iter().map(|it| it.ordinal).collect::<Vec<_>>(), [1]);
+    let said = Daemon::refuse(&[ECHO], &two(&["--devices=0,2"]));
+    assert!(said.contains("device 2 of --devices cannot be served"), "{said}");
+    let named = ("named", "model = \"builtin:echo\"\nlength = { max = 64 }\ndevice = 2\n");
+    let said = Daemon::refuse(&[named], &two(&[]));
+    assert!(
+        said.contains("function `named` says `device = 2`, and 2 devices are served"),
+        "{said}"
+    );
+}

@@ -99,7 +99,7 @@ impl Device {
     /// ask for is not there.
     pub fn open(driver: &Driver, ordinal: u32, options: DeviceOptions) -> Result<Self, OpenError> {
         let api = driver.api();
-        let device = driver.find(ordinal)?;
+        let device = find(driver, ordinal)?;
         let compute_capability = (
             api.attribute(Attribute::ComputeCapabilityMajor, device)?,
             api.attribute(Attribute::ComputeCapabilityMinor, device)?,
@@ -131,6 +131,10 @@ impl Device {
     /// What it is.
     pub fn info(&self) -> &DeviceInfo {
         &self.info
+    }
+
+    pub(crate) fn context(&self) -> &Rc<Context> {
+        &self.shared.context
     }
 
     /// The file of the BLAS library in use, links followed; `None` when our own kernel multiplies.
@@ -204,6 +208,20 @@ impl Device {
     ) -> Result<PreparedProduct, ProductError> {
         PreparedProduct::new(&self.shared, product, bias, sm_count, workspace_bytes_max)
     }
+}
+
+pub(crate) fn find(driver: &Driver, ordinal: u32) -> Result<CUdevice, OpenError> {
+    let count = driver.device_count()?;
+    let missing = OpenError::NoSuchDevice { ordinal, count };
+    let Ok(number) = i32::try_from(ordinal) else { return Err(missing) };
+    if ordinal >= count {
+        return Err(missing);
+    }
+    let mut device = 0;
+    // SAFETY: writes one handle.
+    let answer = unsafe { (driver.api().cuDeviceGet)(&raw mut device, number) };
+    driver.api().check("cuDeviceGet", answer)?;
+    Ok(device)
 }
 
 pub(crate) fn name_of(api: &DriverApi, device: CUdevice) -> Result<String, CudaError> {

@@ -1,7 +1,7 @@
 //! What the driver tells of a device before anybody opens it: enough to name it to an operator, and to
 //! say why it cannot be opened.
 
-use crate::device::name_of;
+use crate::device::{find, name_of};
 use crate::driver::Driver;
 use crate::driver_api::{Attribute, DriverApi};
 use crate::error::OpenError;
@@ -49,7 +49,7 @@ impl Driver {
     /// # Errors
     /// [`OpenError::NoSuchDevice`], or what the driver answered.
     pub fn identify(&self, ordinal: u32) -> Result<DeviceIdentity, OpenError> {
-        let device = self.find(ordinal)?;
+        let device = find(self, ordinal)?;
         let api = self.api();
         Ok(DeviceIdentity {
             ordinal,

@@ -3,7 +3,6 @@
 use crate::driver_api::{DriverApi, NO_DEVICE};
 use crate::error::OpenError;
 use crate::library::Opened;
-use cudarc::driver::sys::CUdevice;
 use std::ffi::c_int;
 use std::path::Path;
 use std::rc::Rc;
@@ -74,21 +73,6 @@ impl Driver {
         let answer = unsafe { (self.api.cuDeviceGetCount)(&raw mut count) };
         self.api.check("cuDeviceGetCount", answer)?;
         Ok(count.unsigned_abs())
-    }
-
-    /// The device `ordinal`.
-    pub(crate) fn find(&self, ordinal: u32) -> Result<CUdevice, OpenError> {
-        let count = self.device_count()?;
-        let missing = OpenError::NoSuchDevice { ordinal, count };
-        let Ok(number) = i32::try_from(ordinal) else { return Err(missing) };
-        if ordinal >= count {
-            return Err(missing);
-        }
-        let mut device = 0;
-        // SAFETY: writes one handle.
-        let answer = unsafe { (self.api.cuDeviceGet)(&raw mut device, number) };
-        self.api.check("cuDeviceGet", answer)?;
-        Ok(device)
     }
 
     pub(crate) fn api(&self) -> &Rc<DriverApi> {

@@ -79,10 +79,6 @@ library_functions! {
             *mut *mut c_void, *mut *mut c_void,
         );
         optional fn cuStreamWriteValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
-        optional fn cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
-        optional fn cuDeviceGetPCIBusId(*mut c_char, c_int, CUdevice);
-        optional fn cuMemHostRegister_v2(*mut c_void, usize, c_uint);
-        optional fn cuMemHostUnregister(*mut c_void);
         optional fn cuDeviceGetDevResource(CUdevice, *mut DevResource, c_uint);
         optional fn cuDevSmResourceSplitByCount(
             *mut DevResource, *mut c_uint, *const DevResource, *mut DevResource, c_uint, c_uint,
@@ -95,6 +91,10 @@ library_functions! {
         optional fn cuGreenCtxDestroy(CUgreenCtx);
         optional fn cuGreenCtxGetDevResource(CUgreenCtx, *mut DevResource, c_uint);
         optional fn cuGreenCtxStreamCreate(*mut CUstream, CUgreenCtx, c_uint, c_int);
+        optional fn cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
+        optional fn cuDeviceGetPCIBusId(*mut c_char, c_int, CUdevice);
+        optional fn cuMemHostRegister_v2(*mut c_void, usize, c_uint);
+        optional fn cuMemHostUnregister(*mut c_void);
     }
 }
 

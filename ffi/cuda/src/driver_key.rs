@@ -1,6 +1,7 @@
 //! What a driver and a device are, exactly. Details that no manual states hold for one build of the
 //! driver on one kind of machine, so they are looked up by this.
 
+use crate::device::find;
 use crate::driver::Driver;
 use crate::driver_api::Attribute;
 use crate::error::OpenError;
@@ -50,7 +51,7 @@ impl DriverKey {
     /// # Errors
     /// When there is no such device, or what the driver answered.
     pub fn of(driver: &Driver, ordinal: u32) -> Result<Self, OpenError> {
-        let (api, device) = (driver.api(), driver.find(ordinal)?);
+        let (api, device) = (driver.api(), find(driver, ordinal)?);
         let build =
             if driver.is_emulated() { Build::Emulated } else { build_of(driver.library_path()) };
         Ok(Self {

@@ -129,11 +129,11 @@ macro_rules! index_set {
 
 index_set! {
     /// A set of TPCs, by number: what a lane is granted.
-    TpcSet, 8
+    TpcSet, 4
 }
 index_set! {
     /// A set of SMs, by the number that `%smid` gives: where work is seen to run.
-    SmSet, 16
+    SmSet, 8
 }
 
 impl TpcSet {
@@ -164,7 +164,7 @@ mod tests {
             (&[][..], "none"),
             (&[0], "0"),
             (&[0, 1, 2, 5], "0-2,5"),
-            (&[62, 63, 64, 65, 511], "62-65,511"),
+            (&[62, 63, 64, 65, 255], "62-65,255"),
         ] {
             assert_eq!(set(indices).to_string(), shown);
         }

@@ -62,7 +62,7 @@ pub fn try_registered_memory(
         *byte = u8::try_from(index % 251).expect("below 251");
     }
     let block = memory.alloc(HALF as u64)?;
-    let registered = Registered::new(&device.shared().context, &mapping)?;
+    let registered = Registered::new(device.context(), &mapping)?;
     let first = registered.address;
     let second = first.checked_add(HALF as u64).expect("the mapping does not wrap");
     let copy = |from: DeviceAddress, to: DeviceAddress| {

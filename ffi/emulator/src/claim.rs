@@ -15,7 +15,7 @@ pub(crate) const DEVICE_NAME: &std::ffi::CStr = c"gpumux emulated GPU";
 
 const UNKNOWN_KEY: &str = "unknown key; known are sms, cores, pace, memory, driver, cc, devices, \
                            limit, strict, report, placements, slow, absent, one-group, \
-                           fail-allocation, fault, hang, lose";
+                           fail-allocation, fault, hang, lose, poison";
 
 /// What the machine claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +150,7 @@ impl Claim {
             "fault" => self.misbehaviour.faulting_launch = Some(Nth::parse(value)?),
             "hang" => self.misbehaviour.hanging_launch = Some(Nth::parse(value)?),
             "lose" => self.misbehaviour.losing_launch = Some(nth(value)?),
+            "poison" => self.misbehaviour.poison = switch(value)?,
             _ => return Err(UNKNOWN_KEY),
         }
         Ok(())
@@ -210,7 +211,7 @@ mod tests {
     fn every_key_is_read() {
         let claim =
             Claim::parse("sms=16,cores=2,pace=off,memory=512MiB,driver=12.8,cc=8.6,devices=2,limit=50ms,\
-                          strict=on,report=/tmp/report,placements=/tmp/sms,one-group=on,fail-allocation=3,fault=saxpy:2,hang=spin:1,lose=9")
+                          strict=on,report=/tmp/report,placements=/tmp/sms,one-group=on,fail-allocation=3,fault=saxpy:2,hang=spin:1,lose=9,poison=on")
                 .unwrap();
         let expected = Claim {
             sms: 16,
@@ -232,6 +233,7 @@ mod tests {
                 faulting_launch: Some(Nth::parse("saxpy:2").unwrap()),
                 hanging_launch: Some(Nth::parse("spin:1").unwrap()),
                 losing_launch: Some(9),
+                poison: true,
             },
         };
         assert_eq!(claim, expected);

@@ -88,7 +88,7 @@ impl Device {
     }
 
     /// What is to go wrong on it.
-    pub(crate) fn mischief(&self) -> &Mischief {
+    pub(crate) fn mischief(&self) -> &Arc<Mischief> {
         &self.mischief
     }
 

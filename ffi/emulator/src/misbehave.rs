@@ -2,10 +2,12 @@
 //! that fault or never end, a device that is lost. It knows no driver call.
 
 use crate::block::{Fault, Turn};
+use crate::machine::Machine;
 use crate::scratch::Scratch;
 use crate::sm::Grid;
-use std::sync::Arc;
+use crate::transfer::Transfer;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A launch of a kernel: its name, and which of its launches on the device, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,26 @@ pub(crate) struct Misbehaviour {
     pub(crate) hanging_launch: Option<Nth>,
     /// With this launch, of whatever kernel, the device is lost.
     pub(crate) losing_launch: Option<u64>,
+    /// Whether poison works: bytes that, once copied from the host, have the next launch go wrong.
+    pub(crate) poison: bool,
+}
+
+/// What poison does, and the bytes that are it.
+const POISONS: [(&[u8], Ill); 3] = [
+    (b"gpumux-poison:illegal", Ill::Fault),
+    (b"gpumux-poison:hang", Ill::Hang),
+    (b"gpumux-poison:lose", Ill::Lose),
+];
+
+/// How a launch goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ill {
+    /// It accesses an illegal address.
+    Fault,
+    /// It never ends.
+    Hang,
+    /// The device is lost.
+    Lose,
 }
 
 /// The misbehaviour of one device, and how far it has come.
@@ -51,6 +73,8 @@ pub(crate) struct Mischief {
     launches: AtomicU64,
     faulting: AtomicU64,
     hanging: AtomicU64,
+    /// What the next launch does instead, since poison came in.
+    poisoned: Mutex<Option<Ill>>,
 }
 
 impl Mischief {
@@ -62,6 +86,19 @@ impl Mischief {
             launches: AtomicU64::new(0),
             faulting: AtomicU64::new(0),
             hanging: AtomicU64::new(0),
+            poisoned: Mutex::new(None),
+        }
+    }
+
+    /// Looks for poison in what was copied.
+    pub(crate) fn taste(&self, transfer: &Transfer, machine: &Machine) {
+        if !self.wanted.poison {
+            return;
+        }
+        let Some(bytes) = transfer.host_bytes(machine) else { return };
+        let is_in = |poison: &[u8]| bytes.windows(poison.len()).any(|window| window == poison);
+        if let Some((_, ill)) = POISONS.iter().find(|(poison, _)| is_in(poison)) {
+            *self.poisoned.lock().unwrap_or_else(PoisonError::into_inner) = Some(*ill);
         }
     }
 
@@ -78,16 +115,18 @@ impl Mischief {
         };
         let hangs = is(&self.wanted.hanging_launch, &self.hanging);
         let faults = is(&self.wanted.faulting_launch, &self.faulting);
-        if count(&self.launches, self.wanted.losing_launch) {
-            return Arc::new(Instead::Fault(Fault::DeviceLost));
+        let loses = count(&self.launches, self.wanted.losing_launch);
+        let poisoned = self.poisoned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let named = [(loses, Ill::Lose), (faults, Ill::Fault), (hangs, Ill::Hang)];
+        let named = named.into_iter().find(|(is, _)| *is).map(|(_, ill)| ill);
+        match named.or(poisoned) {
+            None => grid,
+            Some(Ill::Lose) => Arc::new(Instead::Fault(Fault::DeviceLost)),
+            Some(Ill::Fault) => {
+                Arc::new(Instead::Fault(Fault::IllegalAddress { address: 0, bytes: 1 }))
+            }
+            Some(Ill::Hang) => Arc::new(Instead::Hang),
         }
-        if faults {
-            return Arc::new(Instead::Fault(Fault::IllegalAddress { address: 0, bytes: 1 }));
-        }
-        if hangs {
-            return Arc::new(Instead::Hang);
-        }
-        grid
     }
 }
 

@@ -353,7 +353,14 @@ impl State {
             Work::Launch(grid) => start_launch(id, queue, grid, &queue.sms),
             Work::Confined(grid, sms) => start_launch(id, queue, grid, &sms),
             Work::Transfer(transfer) => {
-                let run = move || SCHEDULE.ended(id, transfer.run(machine));
+                let mischief = Arc::clone(device.mischief());
+                let run = move || {
+                    let outcome = transfer.run(machine);
+                    if outcome.is_ok() {
+                        mischief.taste(&transfer, machine);
+                    }
+                    SCHEDULE.ended(id, outcome);
+                };
                 device.transfers().submit(Box::new(run));
             }
             Work::Free(address) => {

@@ -100,6 +100,20 @@ impl Transfer {
         Ok(Transfer::Staged { to, bytes: staged.into() })
     }
 
+    /// The bytes of a copy that come from the host. Only while the copy runs, and after
+    /// [`Transfer::check`].
+    pub(crate) fn host_bytes(&self, machine: &Machine) -> Option<&[u8]> {
+        match self {
+            Transfer::Copy { from, bytes, .. } if machine.owner(from.address()).is_none() => {
+                let bytes = usize::try_from(*bytes).ok()?;
+                // SAFETY: host memory is the caller's promise until the copy is over, as for `run`.
+                Some(unsafe { std::slice::from_raw_parts(pointer(from.address()), bytes) })
+            }
+            Transfer::Staged { bytes, .. } => Some(bytes),
+            Transfer::Copy { .. } | Transfer::Fill { .. } => None,
+        }
+    }
+
     /// Whether its addresses are allowed now.
     pub(crate) fn check(&self, machine: &Machine) -> Outcome {
         match self {

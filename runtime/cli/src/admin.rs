@@ -4,9 +4,9 @@ use crate::failure::Failure;
 use clap::Args;
 use gpumux_wire::status::Status;
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
@@ -49,12 +49,29 @@ impl AdminSocket {
     /// # Errors
     /// [`Failure`]: nobody there, or no such answer.
     pub(crate) async fn ask(&self) -> Result<Status, Failure> {
+        let body = self.send(Method::GET, "/v1/status").await?;
+        serde_json::from_slice(&body).map_err(|error| Failure::BadAnswer(error.to_string()))
+    }
+
+    /// Has a function served again that was quarantined.
+    ///
+    /// # Errors
+    /// [`Failure`]: nobody there, or no such function.
+    #[tokio::main(flavor = "current_thread")]
+    pub(crate) async fn clear(&self, function: &str) -> Result<(), Failure> {
+        self.send(Method::POST, &format!("/v1/functions/{function}/clear")).await.map(drop)
+    }
+
+    /// Sends a request without a body, and returns what the daemon answers.
+    async fn send(&self, method: Method, path: &str) -> Result<Bytes, Failure> {
         let absent = |source| Failure::DaemonAbsent { path: self.path.clone(), source };
         let stream = UnixStream::connect(&self.path).await.map_err(absent)?;
         let bad = |error: hyper::Error| Failure::BadAnswer(error.to_string());
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(bad)?;
         let connection = tokio::spawn(connection);
-        let request = Request::get("/v1/status")
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(hyper::header::HOST, "gpumuxd")
             .body(Empty::<Bytes>::new())
             .map_err(|error| Failure::BadAnswer(error.to_string()))?;
@@ -62,9 +79,15 @@ impl AdminSocket {
         let code = response.status();
         let body = response.into_body().collect().await.map_err(bad)?.to_bytes();
         connection.abort();
-        if !code.is_success() {
-            return Err(Failure::BadAnswer(format!("{code}: {}", String::from_utf8_lossy(&body))));
+        match code {
+            StatusCode::OK => Ok(body),
+            StatusCode::NOT_FOUND => {
+                Err(Failure::NotThere(String::from_utf8_lossy(&body).into_owned()))
+            }
+            code => {
+                let said = String::from_utf8_lossy(&body);
+                Err(Failure::BadAnswer(format!("{code}: {said}")))
+            }
         }
-        serde_json::from_slice(&body).map_err(|error| Failure::BadAnswer(error.to_string()))
     }
 }

@@ -26,6 +26,9 @@ pub(crate) enum Failure {
     /// The daemon answered with something else than was asked for.
     #[error("the daemon's answer could not be understood: {0}: is it of this release?")]
     BadAnswer(String),
+    /// The daemon has nothing of that name.
+    #[error("{0}: see `gpumux status` for the names")]
+    NotThere(String),
     /// No session with the daemon.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -140,7 +143,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::DaemonAbsent { .. } | Self::Connect(ConnectError::DaemonAbsent { .. }) => 3,
-            Self::Connect(_) | Self::Open(_) => 4,
+            Self::Connect(_) | Self::Open(_) | Self::NotThere(_) => 4,
             Self::Input(_) => 5,
             Self::NoResult(_) | Self::Wait(_) => 6,
             // As a shell says of a command that SIGINT ended.

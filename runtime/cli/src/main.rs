@@ -9,6 +9,7 @@ mod cores;
 mod demo;
 mod doctor;
 mod failure;
+mod functions;
 mod interrupt;
 mod node;
 mod npy;
@@ -34,6 +35,9 @@ enum Command {
     Bench(bench::Bench),
     /// Serves two models to two processes, and shows what they found
     Demo(demo::Options),
+    /// Changes how functions are served
+    #[command(subcommand)]
+    Functions(functions::Functions),
     /// Looks at this node's driver, devices and limits, and says what to do
     Doctor(doctor::Options),
     /// Submits one request, its tensors from and to .npy files
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
     let ended = match command {
         Command::Bench(bench) => bench::run(&bench),
         Command::Demo(options) => demo::run(&options),
+        Command::Functions(what) => functions::run(&what),
         Command::Doctor(options) => return doctor::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Status(options) => status::run(&options),

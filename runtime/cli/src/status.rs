@@ -66,6 +66,7 @@ pub(crate) fn align(table: &mut Table, columns: std::ops::Range<usize>) {
 fn devices(devices: &[DeviceStatus]) -> String {
     let mut rows = table(&[
         "DEVICE",
+        "NAME",
         "STATE",
         "SMS",
         "MEMORY",
@@ -79,6 +80,7 @@ fn devices(devices: &[DeviceStatus]) -> String {
         let emulated = if device.emulated { " (emulated)" } else { "" };
         let batches: u64 = device.lanes.iter().map(|lane| lane.batches).sum();
         rows.add_row([
+            device.ordinal.to_string(),
             format!("{}{emulated}", device.name),
             device.state.clone(),
             device.sms.to_string(),
@@ -90,7 +92,7 @@ fn devices(devices: &[DeviceStatus]) -> String {
             device.worker_restarts.to_string(),
         ]);
     }
-    align(&mut rows, 2..6);
+    align(&mut rows, 3..7);
     rows.to_string()
 }
 
@@ -98,6 +100,7 @@ fn functions(functions: &[FunctionStatus]) -> String {
     let mut rows = table(&[
         "FUNCTION",
         "MODEL",
+        "DEVICE",
         "CHANNELS",
         "QUEUED",
         "DONE",
@@ -121,6 +124,7 @@ fn functions(functions: &[FunctionStatus]) -> String {
         rows.add_row([
             function.name.clone(),
             function.model.clone(),
+            function.device.to_string(),
             function.channels.to_string(),
             function.queued.to_string(),
             outcomes.done.to_string(),
@@ -135,8 +139,15 @@ fn functions(functions: &[FunctionStatus]) -> String {
             refusals.join(", "),
         ]);
     }
-    align(&mut rows, 2..12);
-    rows.to_string()
+    align(&mut rows, 2..13);
+    let quarantined = functions.iter().filter_map(|function| {
+        let why = function.quarantined.as_ref()?;
+        let name = &function.name;
+        Some(format!(
+            "\n{name} is quarantined: {why}: `gpumux functions clear {name}` serves it again"
+        ))
+    });
+    rows.to_string() + &quarantined.collect::<String>()
 }
 
 /// Requests that were done in each batch, on average.

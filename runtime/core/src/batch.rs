@@ -11,6 +11,8 @@ pub(crate) enum Stage {
     Free,
     /// Waits for a lane.
     Closed,
+    /// Waits for its trial: for the whole device.
+    Suspect,
     /// Is gathered and bound to a lane.
     Binding(LaneId),
     /// Its segments are issued, retired ≤ issued ≤ segments.
@@ -74,7 +76,7 @@ impl Stage {
             (Self::Binding(lane) | Self::Running { lane, .. }, Progress::Failed) => {
                 Next::Broken(lane)
             }
-            (Self::Free | Self::Closed, _)
+            (Self::Free | Self::Closed | Self::Suspect, _)
             | (Self::Binding(_), Progress::Retired)
             | (Self::Running { .. }, Progress::Begun(_)) => {
                 unreachable!("{progress:?} of a batch at {self:?}")
@@ -92,6 +94,8 @@ pub(crate) struct Batch {
     pub(crate) members: List,
     /// When it got its lane.
     pub(crate) begun: MonoTime,
+    /// It ran when a worker died, and runs alone now.
+    pub(crate) on_trial: bool,
 }
 
 /// All batches, by number, and which numbers are free.
@@ -108,6 +112,7 @@ impl Batches {
             function: FunctionId(0),
             members: List::EMPTY,
             begun: MonoTime::ZERO,
+            on_trial: false,
         };
         Self {
             table: vec![none; count as usize].into_boxed_slice(),
@@ -119,8 +124,13 @@ impl Batches {
     /// holds a request and there are as many numbers as requests.
     pub(crate) fn open(&mut self, function: FunctionId) -> BatchId {
         let batch = self.free.pop().expect("as many batches as requests");
-        *self.get_mut(batch) =
-            Batch { stage: Stage::Closed, function, members: List::EMPTY, begun: MonoTime::ZERO };
+        *self.get_mut(batch) = Batch {
+            stage: Stage::Closed,
+            function,
+            members: List::EMPTY,
+            begun: MonoTime::ZERO,
+            on_trial: false,
+        };
         batch
     }
 

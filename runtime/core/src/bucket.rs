@@ -42,6 +42,11 @@ impl Buckets {
         self.starts[self.starts.len() - 1]
     }
 
+    /// The buckets of a function.
+    pub(crate) fn all_of(&self, function: FunctionId) -> impl Iterator<Item = BucketId> + use<> {
+        (self.starts[function.index()]..self.starts[function.index() + 1]).map(BucketId)
+    }
+
     /// The bucket for a length: the first that reaches it.
     ///
     /// # Panics

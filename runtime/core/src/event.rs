@@ -8,16 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A checked request was read from its slot.
-    Arrived {
-        /// A number that names no open request.
-        request: RequestId,
-        /// The function asked for.
-        function: FunctionId,
-        /// Its size along the model's variable dimension.
-        length: u32,
-        /// How long it may wait for its batch to begin.
-        budget: Option<Duration>,
-    },
+    Arrived(Arrival),
     /// The peer does not want it any more, or is gone.
     Cancelled {
         /// The request; one that has ended already is ignored.
@@ -44,6 +35,44 @@ pub enum Event {
     Tick,
     /// Nothing new is admitted from now on; what was admitted is finished.
     Drain,
+    /// All that a worker had admitted when it died was given again: from now on batches may begin.
+    Recovered,
+    /// No further batch begins; those that run are finished.
+    Halt,
+}
+
+/// A request that arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// A number that names no open request.
+    pub request: RequestId,
+    /// The function asked for.
+    pub function: FunctionId,
+    /// Its size along the model's variable dimension.
+    pub length: u32,
+    /// When it was read first: now, or by a worker that died.
+    pub arrived: MonoTime,
+    /// How long after that its batch may begin.
+    pub budget: Option<Duration>,
+    /// What is known of it.
+    pub past: Past,
+}
+
+/// What is known of a request that arrives. What a worker had admitted when it died is given to the
+/// next worker's scheduler before anything new: suspects first, trial by trial, then the others, then
+/// [`Event::Recovered`]; until that no batch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// Nothing: it is new.
+    New,
+    /// It was admitted by a worker that died, and did not run then.
+    Innocent,
+    /// It ran when a worker died. It runs again with those of the same trial, which are given one
+    /// after the other, and with nothing else on the device.
+    Suspect {
+        /// The trial.
+        trial: u32,
+    },
 }
 
 /// What the owner must do, in this order.

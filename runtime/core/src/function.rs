@@ -33,6 +33,8 @@ pub(crate) struct FunctionState {
     pub(crate) queued: u32,
     /// Moving mean of a batch's time on the device, in nanoseconds; 0 before the first.
     pub(crate) batch_nanos: u64,
+    /// Its batches that wait for their trial, or are on it. Nothing else of it runs until then.
+    pub(crate) trials: u32,
 }
 
 impl FunctionState {

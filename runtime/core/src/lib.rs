@@ -7,6 +7,7 @@
 //!
 //! - [`event`]: what happens and what must be done; [`id`], [`time`]: the names and units;
 //! - [`function`]: what the scheduler knows of a function; [`policy`]: which bucket goes next;
+//! - `trial`: what ran when a worker died runs again, alone;
 //! - `request`, `batch`, `bucket`: tables of a fixed size; `list`, `heap`: how they are ordered.
 
 #![forbid(unsafe_code)]
@@ -22,8 +23,9 @@ pub mod policy;
 mod request;
 pub mod scheduler;
 pub mod time;
+mod trial;
 
-pub use event::{Action, Ending, Event};
+pub use event::{Action, Arrival, Ending, Event, Past};
 pub use function::{FunctionSpec, Sharing};
 pub use id::{BatchId, BucketId, FunctionId, LaneId, RequestId};
 pub use scheduler::{Limits, Scheduler};

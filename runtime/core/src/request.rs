@@ -28,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) function: FunctionId,
     pub(crate) length: u32,
     pub(crate) arrived: MonoTime,
+    /// Trials wait for its end.
+    pub(crate) awaited: bool,
 }
 
 /// All of them, by number.
@@ -41,6 +43,7 @@ impl Requests {
             function: FunctionId(0),
             length: 0,
             arrived: MonoTime::ZERO,
+            awaited: false,
         };
         Self(vec![free; count as usize].into_boxed_slice())
     }

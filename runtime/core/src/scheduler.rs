@@ -2,7 +2,7 @@
 
 use crate::batch::{Batch, Batches, Next, Progress, Stage};
 use crate::bucket::{Bucket, Buckets};
-use crate::event::{Action, Ending, Event};
+use crate::event::{Action, Arrival, Ending, Event, Past};
 use crate::function::{FunctionSpec, FunctionState, Sharing};
 use crate::heap::Heap;
 use crate::id::{BatchId, BucketId, FunctionId, LaneId, RequestId};
@@ -10,7 +10,7 @@ use crate::list::{Links, List};
 use crate::policy::{Decision, Policy};
 use crate::request::{Place, Requests};
 use crate::time::MonoTime;
-use std::time::Duration;
+use crate::trial::Trials;
 
 /// Sizes of the tables, fixed at start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,20 +33,25 @@ pub struct Scheduler {
 }
 
 #[derive(Debug)]
-struct Tables {
+pub(crate) struct Tables {
     limits: Limits,
     draining: bool,
-    functions: Box<[FunctionSpec]>,
-    states: Box<[FunctionState]>,
+    /// No batch begins any more.
+    halted: bool,
+    /// What a dead worker had admitted is being given again; no batch begins until that is over.
+    recovering: bool,
+    pub(crate) functions: Box<[FunctionSpec]>,
+    pub(crate) states: Box<[FunctionState]>,
     requests: Requests,
-    request_links: Links,
-    buckets: Buckets,
-    batches: Batches,
-    batch_links: Links,
+    pub(crate) request_links: Links,
+    pub(crate) buckets: Buckets,
+    pub(crate) batches: Batches,
+    pub(crate) batch_links: Links,
+    pub(crate) trials: Trials,
     /// Closed batches without a lane, in the order of their closing.
     closed: List,
     /// Which batch holds each lane.
-    lanes: Box<[Option<BatchId>]>,
+    pub(crate) lanes: Box<[Option<BatchId>]>,
     /// Waiting requests that have a budget, by its end.
     deadlines: Heap,
     /// Buckets in use, by the arrival of their oldest request.
@@ -54,7 +59,7 @@ struct Tables {
     /// Buckets in use, by when that request has waited `max_wait`.
     dues: Heap,
     /// The bucket that the last arrival filled.
-    full: Option<BucketId>,
+    pub(crate) full: Option<BucketId>,
 }
 
 impl Scheduler {
@@ -68,6 +73,8 @@ impl Scheduler {
         let tables = Tables {
             limits,
             draining: false,
+            halted: false,
+            recovering: false,
             states: vec![FunctionState::default(); functions.len()].into_boxed_slice(),
             functions: functions.into_boxed_slice(),
             requests: Requests::new(limits.requests),
@@ -75,6 +82,7 @@ impl Scheduler {
             batches: Batches::new(limits.requests),
             batch_links: Links::new(limits.requests),
             closed: List::EMPTY,
+            trials: Trials::NONE,
             lanes: vec![None; usize::from(limits.lanes)].into_boxed_slice(),
             deadlines: Heap::new(limits.requests),
             ages: Heap::new(buckets.count()),
@@ -100,9 +108,7 @@ impl Scheduler {
     pub fn on(&mut self, now: MonoTime, event: Event, actions: &mut Vec<Action>) {
         let tables = &mut self.tables;
         match event {
-            Event::Arrived { request, function, length, budget } => {
-                tables.arrive(now, request, function, length, budget, actions);
-            }
+            Event::Arrived(arrival) => tables.arrive(&arrival, actions),
             Event::Cancelled { request } => tables.cancel(request, actions),
             Event::Begun { batch, segments } => {
                 tables.progress(now, batch, Progress::Begun(segments), actions);
@@ -113,6 +119,8 @@ impl Scheduler {
             Event::Failed { batch } => tables.progress(now, batch, Progress::Failed, actions),
             Event::Tick => (),
             Event::Drain => tables.draining = true,
+            Event::Recovered => tables.recovering = false,
+            Event::Halt => tables.halted = true,
         }
         tables.expire(now, actions);
         let due = self.decide(now, actions);
@@ -138,8 +146,12 @@ impl Scheduler {
 
     /// Whether nothing waits and nothing runs.
     pub fn is_idle(&self) -> bool {
+        self.runs_nothing() && self.tables.states.iter().all(|state| state.queued == 0)
+    }
+
+    /// Whether no batch has a lane.
+    pub fn runs_nothing(&self) -> bool {
         self.tables.lanes.iter().all(Option::is_none)
-            && self.tables.states.iter().all(|state| state.queued == 0)
     }
 
     /// The policy in force.
@@ -148,8 +160,17 @@ impl Scheduler {
     }
 
     /// Asks the policy until it waits. Every other answer uses up a waiting request or a closed
-    /// batch, so there is an end.
+    /// batch, so there is an end. While trials have the device the policy is not asked.
     fn decide(&mut self, now: MonoTime, actions: &mut Vec<Action>) -> MonoTime {
+        if self.tables.halted || self.tables.recovering {
+            return MonoTime::NEVER;
+        }
+        if self.tables.trials.have_the_device() {
+            if let Some(batch) = self.tables.next_trial() {
+                self.tables.start(now, batch, LaneId(0), actions);
+            }
+            return MonoTime::NEVER;
+        }
         loop {
             match self.policy.plan(now, &View(&self.tables)) {
                 Decision::Close(bucket) => self.tables.close(bucket),
@@ -211,50 +232,61 @@ impl View<'_> {
 }
 
 impl Tables {
-    fn arrive(
-        &mut self,
-        now: MonoTime,
-        request: RequestId,
-        function: FunctionId,
-        length: u32,
-        budget: Option<Duration>,
-        actions: &mut Vec<Action>,
-    ) {
+    fn arrive(&mut self, arrival: &Arrival, actions: &mut Vec<Action>) {
+        let Arrival { request, function, length, arrived, budget, past } = *arrival;
         assert_eq!(self.requests.get(request).place, Place::Free, "{request:?} is open already");
-        let (spec, state) = (&self.functions[function.index()], &self.states[function.index()]);
-        if self.draining {
-            actions.push(Action::Complete { request, ending: Ending::Draining });
+        if past == Past::New
+            && let Some(ending) = self.refusal(function)
+        {
+            actions.push(Action::Complete { request, ending });
             return;
         }
-        if state.queued >= spec.queue {
-            let retry_after = state.retry_after(spec.max_batch);
-            actions.push(Action::Complete { request, ending: Ending::QueueFull { retry_after } });
-            return;
-        }
-        let bucket = self.buckets.of(function, length);
-        let entry = self.requests.get_mut(request);
-        *entry = crate::request::Request {
-            place: Place::Bucket(bucket),
-            function,
-            length,
-            arrived: now,
+        self.recovering |= past != Past::New;
+        let place = match past {
+            Past::Suspect { trial } => Place::Closed(self.join_trial(trial, function, request)),
+            Past::New | Past::Innocent => Place::Bucket(self.buckets.of(function, length)),
         };
+        let awaited = past == Past::Innocent && self.states[function.index()].trials == 0;
+        self.trials.awaited += u32::from(awaited);
+        let entry = self.requests.get_mut(request);
+        *entry = crate::request::Request { place, function, length, arrived, awaited };
         if let Some(budget) = budget {
-            self.deadlines.set(request.0, now.after(budget));
+            self.deadlines.set(request.0, arrived.after(budget));
         }
         self.states[function.index()].queued += 1;
-        let waiting = &mut self.buckets.get_mut(bucket).waiting;
-        waiting.push_back(&mut self.request_links, request.0);
-        if waiting.len() >= self.functions[function.index()].max_batch {
-            self.full = Some(bucket);
+        if let Place::Bucket(bucket) = place {
+            let waiting = &mut self.buckets.get_mut(bucket).waiting;
+            waiting.push_back(&mut self.request_links, request.0);
+            self.order(bucket);
+            self.note_if_full(bucket);
         }
-        self.order(bucket);
     }
 
-    /// Puts a bucket where its oldest request belongs in both orders, or out of them.
-    fn order(&mut self, bucket: BucketId) {
+    /// Why a new request of a function is not admitted, if it is not.
+    fn refusal(&self, function: FunctionId) -> Option<Ending> {
+        let (spec, state) = (&self.functions[function.index()], &self.states[function.index()]);
+        if self.draining {
+            return Some(Ending::Draining);
+        }
+        let retry_after = state.retry_after(spec.max_batch);
+        (state.queued >= spec.queue).then_some(Ending::QueueFull { retry_after })
+    }
+
+    /// Notes a bucket that holds a whole batch, unless its function's trials come first.
+    pub(crate) fn note_if_full(&mut self, bucket: BucketId) {
         let Bucket { function, ref waiting, .. } = *self.buckets.get(bucket);
-        let Some(oldest) = waiting.first() else {
+        let is_full = waiting.len() >= self.functions[function.index()].max_batch;
+        if is_full && self.states[function.index()].trials == 0 {
+            self.full = Some(bucket);
+        }
+    }
+
+    /// Puts a bucket where its oldest request belongs in both orders, or out of them: when it is
+    /// empty, or its function's trials come first.
+    pub(crate) fn order(&mut self, bucket: BucketId) {
+        let Bucket { function, ref waiting, .. } = *self.buckets.get(bucket);
+        let on_trial = self.states[function.index()].trials > 0;
+        let Some(oldest) = waiting.first().filter(|_| !on_trial) else {
             self.ages.remove(bucket.0);
             self.dues.remove(bucket.0);
             return;
@@ -296,8 +328,7 @@ impl Tables {
                 let members = &mut self.batches.get_mut(batch).members;
                 members.remove(&mut self.request_links, request.0);
                 if members.len() == 0 {
-                    self.closed.remove(&mut self.batch_links, batch.0);
-                    self.batches.release(batch);
+                    self.drop_empty(batch);
                 }
             }
             place @ (Place::Free | Place::Running { .. }) => {
@@ -308,6 +339,17 @@ impl Tables {
         self.end(request, ending, actions);
     }
 
+    /// Gives up a batch without a lane that nobody is left in.
+    fn drop_empty(&mut self, batch: BatchId) {
+        let Batch { function, on_trial, .. } = *self.batches.get(batch);
+        let list = if on_trial { &mut self.trials.waiting } else { &mut self.closed };
+        list.remove(&mut self.batch_links, batch.0);
+        self.batches.release(batch);
+        if on_trial {
+            self.end_trial(function);
+        }
+    }
+
     fn stop_waiting(&mut self, request: RequestId) {
         self.deadlines.remove(request.0);
         let function = self.requests.get(request).function;
@@ -315,7 +357,9 @@ impl Tables {
     }
 
     fn end(&mut self, request: RequestId, ending: Ending, actions: &mut Vec<Action>) {
-        self.requests.get_mut(request).place = Place::Free;
+        let entry = self.requests.get_mut(request);
+        entry.place = Place::Free;
+        self.trials.awaited -= u32::from(std::mem::take(&mut entry.awaited));
         actions.push(Action::Complete { request, ending });
     }
 
@@ -352,9 +396,13 @@ impl Tables {
         let holder = &mut self.lanes[lane.index()];
         assert_eq!(*holder, None, "a policy starts on a free lane");
         *holder = Some(batch);
-        self.closed.remove(&mut self.batch_links, batch.0);
         let entry = self.batches.get_mut(batch);
-        assert_eq!(entry.stage, Stage::Closed, "a policy starts a closed batch");
+        let list = match entry.stage {
+            Stage::Closed => &mut self.closed,
+            Stage::Suspect => &mut self.trials.waiting,
+            stage => unreachable!("a batch that starts has no lane: {stage:?}"),
+        };
+        list.remove(&mut self.batch_links, batch.0);
         entry.stage = Stage::Binding(lane);
         entry.begun = now;
         let mut member = entry.members.first();
@@ -397,7 +445,7 @@ impl Tables {
         ran: bool,
         actions: &mut Vec<Action>,
     ) {
-        let Batch { function, members, begun, .. } = *self.batches.get(batch);
+        let Batch { function, members, begun, on_trial, .. } = *self.batches.get(batch);
         let on_device = now.since(begun);
         if ran {
             self.states[function.index()].learn(on_device);
@@ -418,5 +466,9 @@ impl Tables {
         self.lanes[lane.index()] = None;
         self.batches.release(batch);
         actions.push(Action::Release { batch });
+        if on_trial {
+            self.trials.running = None;
+            self.end_trial(function);
+        }
     }
 }

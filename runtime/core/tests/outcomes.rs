@@ -3,8 +3,8 @@
 
 use gpumux_core::policy;
 use gpumux_core::{
-    Action, BatchId, Ending, Event, FunctionId, FunctionSpec, LaneId, Limits, MonoTime, RequestId,
-    Scheduler, Sharing,
+    Action, Arrival, BatchId, Ending, Event, FunctionId, FunctionSpec, LaneId, Limits, MonoTime,
+    Past, RequestId, Scheduler, Sharing,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -36,6 +36,13 @@ struct Open {
     deadline: MonoTime,
     cancelled: bool,
     batch: Option<BatchId>,
+    past: Past,
+    /// Trials have to wait for it.
+    first: bool,
+}
+
+fn is_suspect(open: &Open) -> bool {
+    matches!(open.past, Past::Suspect { .. })
 }
 
 /// A batch that the checker's device holds.
@@ -106,6 +113,7 @@ impl World {
             Action::Begin { batch, lane } => {
                 assert!(self.lanes[lane.index()].is_none(), "seed {seed}: lane in use");
                 self.check_members(batch);
+                self.check_trial(batch);
                 let on_lane = OnLane { batch, segments: 0, issued: 0, retired: 0 };
                 self.lanes[lane.index()] = Some(on_lane);
                 self.unbound.push((batch, lane));
@@ -144,12 +152,36 @@ impl World {
         assert!(known.iter().all(|open| open.function == function), "seed {seed}");
         assert!(known.is_sorted_by_key(|open| open.order), "seed {seed}: not in order");
         let bucket = |length| spec.buckets.iter().position(|max| length <= *max);
-        assert!(known.iter().all(|open| bucket(open.length) == bucket(known[0].length)));
-        if spec.sharing == Sharing::EqualLength {
+        let past = known[0].past;
+        let mixed = known.iter().any(|open| is_suspect(open) && open.past != past);
+        assert!(!mixed, "seed {seed}: two trials in one batch");
+        let alike = known.iter().all(|open| bucket(open.length) == bucket(known[0].length));
+        assert!(alike || is_suspect(&known[0]), "seed {seed}");
+        if spec.sharing == Sharing::EqualLength && !is_suspect(&known[0]) {
             assert!(known.iter().all(|open| open.length == known[0].length), "seed {seed}");
         }
         for member in members {
             self.open[member.index()].as_mut().expect("open").batch = Some(batch);
+        }
+    }
+
+    /// A batch that begins respects the trials: its own, and those of others.
+    fn check_trial(&self, batch: BatchId) {
+        let seed = self.seed;
+        let members = || self.open.iter().flatten().filter(|open| open.batch == Some(batch));
+        let first = members().next().expect("a batch has members");
+        let on_lanes = self.open.iter().flatten().filter(|open| open.batch.is_some());
+        let mut beside = on_lanes.filter(|open| open.batch != Some(batch));
+        let waiting = || self.open.iter().flatten().filter(|open| open.batch.is_none());
+        if is_suspect(first) {
+            assert!(beside.next().is_none(), "seed {seed}: a trial beside another batch");
+            assert!(!waiting().any(|open| open.first), "seed {seed}: innocents come first");
+            let own = |open: &&Open| open.past == first.past;
+            assert_eq!(waiting().filter(own).count(), 0, "seed {seed}: a trial in parts");
+        } else {
+            assert!(!beside.any(is_suspect), "seed {seed}: a batch beside a trial");
+            let on_trial = |open: &Open| is_suspect(open) && open.function == first.function;
+            assert!(!waiting().any(on_trial), "seed {seed}: a function before its trials");
         }
     }
 
@@ -167,20 +199,43 @@ impl World {
             }
             Ending::QueueFull { .. } | Ending::Draining => {
                 assert_eq!(open.arrived, self.now, "seed {seed}: refused late");
+                assert_eq!(open.past, Past::New, "seed {seed}: refused what was admitted");
             }
         }
     }
 
+    /// What a worker that died had admitted: suspects by trial, then innocents.
+    fn recover(&mut self) {
+        for trial in 0..self.random.random_range(0..4) {
+            let function = FunctionId(self.random.random_range(0..3));
+            let batch = self.specs[function.index()].max_batch;
+            for _ in 0..self.random.random_range(1..=batch) {
+                self.arrive_as(function, Past::Suspect { trial });
+            }
+        }
+        for _ in 0..self.random.random_range(0..20) {
+            let function = FunctionId(self.random.random_range(0..3));
+            self.arrive_as(function, Past::Innocent);
+        }
+        self.tell(Event::Recovered);
+    }
+
     fn arrive(&mut self) {
+        let function = FunctionId(self.random.random_range(0..3));
+        self.arrive_as(function, Past::New);
+    }
+
+    fn arrive_as(&mut self, function: FunctionId, past: Past) {
         let Some(free) = self.open.iter().position(Option::is_none) else { return };
         let request = RequestId(u32::try_from(free).expect("few requests"));
-        let function = FunctionId(self.random.random_range(0..3));
         let length = [1, 16, 17, 64, 65, 512][self.random.random_range(0..6)];
         let budget = self
             .random
             .random_bool(0.3)
             .then(|| Duration::from_micros(self.random.random_range(1..400)));
         let deadline = budget.map_or(MonoTime::NEVER, |budget| self.now.after(budget));
+        let mut known = self.open.iter().flatten();
+        let on_trial = known.any(|open| is_suspect(open) && open.function == function);
         self.open[free] = Some(Open {
             function,
             length,
@@ -189,9 +244,12 @@ impl World {
             deadline,
             cancelled: false,
             batch: None,
+            past,
+            first: past == Past::Innocent && !on_trial,
         });
         self.arrivals += 1;
-        self.tell(Event::Arrived { request, function, length, budget });
+        let arrived = self.now;
+        self.tell(Event::Arrived(Arrival { request, function, length, arrived, budget, past }));
     }
 
     fn cancel(&mut self) {
@@ -241,6 +299,9 @@ fn run(seed: u64) -> Vec<Step> {
     let mut world = World::new(seed);
     // Some runs are slow to serve, some slow to arrive.
     let service = world.random.random_range(1..6);
+    if world.random.random_bool(0.5) {
+        world.recover();
+    }
     for _ in 0..400 {
         match world.random.random_range(0..12) {
             0..4 => world.arrive(),
@@ -289,12 +350,37 @@ fn a_lone_request_starts_at_once_and_company_waits_for_the_lane() {
             deadline: MonoTime::NEVER,
             cancelled: false,
             batch: None,
+            past: Past::New,
+            first: false,
         });
-        world.tell(Event::Arrived { request, function: FunctionId(2), length: 1, budget: None });
+        world.tell(Event::Arrived(Arrival {
+            request,
+            function: FunctionId(2),
+            length: 1,
+            arrived: world.now,
+            budget: None,
+            past: Past::New,
+        }));
     };
     for index in 0..3 {
         arrive(&mut world, index);
     }
     assert_eq!(world.unbound.len(), 2, "two lanes, two batches of one");
     assert_eq!(world.scheduler.queued(FunctionId(2)), 1);
+}
+
+#[test]
+fn after_a_halt_what_runs_is_finished_and_nothing_begins() {
+    let mut world = World::new(0);
+    for _ in 0..40 {
+        world.arrive();
+    }
+    let running = world.unbound.len();
+    world.tell(Event::Halt);
+    while !world.scheduler.runs_nothing() {
+        world.bind();
+        world.retire();
+    }
+    assert!(running > 0 && world.endings > 0);
+    assert!(world.open.iter().flatten().count() > 0, "what waited waits still");
 }

@@ -34,10 +34,16 @@ pub(crate) enum ToWorker {
         config: Box<FunctionConfig>,
         /// Its model's plan, where it is not built in.
         plan: Option<PlanFiles>,
+        /// It has killed workers: what it is asked is refused.
+        quarantined: bool,
     },
     /// Every function was named: get ready.
-    Start,
-    /// Serve a channel. Its memfd and the worker's end of its wake-up channel travel beside.
+    Start {
+        /// Which worker of its device this is, from 1.
+        incarnation: u32,
+    },
+    /// Serve a channel. Its memfd, the worker's end of its wake-up channel and its ledger travel
+    /// beside.
     Attach {
         /// Its name from here on.
         attachment: Attachment,
@@ -45,7 +51,18 @@ pub(crate) enum ToWorker {
         function: String,
         /// What the memfd was made for; it was vetted.
         size: ChannelSize,
+        /// Another worker served it: it is served after [`ToWorker::Resume`].
+        resumes: bool,
     },
+    /// Every channel that another worker served was named: take up what it had accepted.
+    Resume,
+    /// Serve a function again that was quarantined.
+    Clear {
+        /// Its name.
+        function: String,
+    },
+    /// Say that you live.
+    Ping,
     /// Leave a channel: what it holds is cancelled.
     Detach {
         /// The channel.
@@ -74,8 +91,6 @@ pub(crate) enum FromWorker {
     Unfit {
         /// Why, and what to do.
         what: String,
-        /// Whether this machine has no device of the kind that was asked for.
-        no_device: bool,
     },
     /// A channel is served.
     Attached {
@@ -96,6 +111,8 @@ pub(crate) enum FromWorker {
         /// What it did.
         what: String,
     },
+    /// The worker lives, and its dispatch thread does.
+    Pong,
     /// Figures of one function.
     FunctionReport(FunctionStatus),
     /// Figures of the device; ends a report.

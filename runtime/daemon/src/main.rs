@@ -1,12 +1,14 @@
 //! gpumuxd. One binary, three roles: the supervisor, which operators start, the worker, which the
 //! supervisor starts for its device, and the probe, which looks at devices.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod clock;
 mod config;
+mod ledger;
 mod link;
 mod options;
+mod os;
 mod probe;
 mod supervisor;
 mod worker;
@@ -27,9 +29,9 @@ fn main() -> ExitCode {
         .init();
     let options = Options::parse();
     let ended = match options.role {
-        Some(Role::Worker { device, options }) => {
+        Some(Role::Worker { device, ordinal, options }) => {
             abort_on_panic();
-            worker::run(device, options).map_err(|error| error.to_string())
+            worker::run(device, ordinal, options).map_err(|error| error.to_string())
         }
         Some(Role::Probe(options)) => probe::run(options).map_err(|error| error.to_string()),
         None => supervisor::run(options.supervisor).map_err(|error| error.to_string()),

@@ -24,6 +24,9 @@ pub(crate) enum Role {
         /// What it opens
         #[arg(value_enum)]
         device: DeviceChoice,
+        /// Which of the driver's devices
+        #[arg(long, default_value_t = 0)]
+        ordinal: u32,
         #[command(flatten)]
         options: WorkerOptions,
     },
@@ -54,12 +57,18 @@ pub(crate) struct SupervisorOptions {
     /// emulated device. `emulated:sms=16,memory=1GiB` and the like say what that device is
     #[arg(long, env = "GPUMUX_DEVICE", default_value = "cuda")]
     pub(crate) device: DeviceRequest,
+    /// Which of the driver's devices are served, as 0,2; all when absent
+    #[arg(long, env = "GPUMUX_DEVICES", value_delimiter = ',')]
+    pub(crate) devices: Vec<u32>,
     /// Where imported models are kept between starts
     #[arg(long, env = "GPUMUX_STATE", default_value = "/var/lib/gpumux")]
     pub(crate) state: PathBuf,
     /// The emulated driver; beside gpumuxd when absent
     #[arg(long, env = "GPUMUX_EMULATOR")]
     pub(crate) emulator: Option<PathBuf>,
+    /// Two convictions of a function within this span quarantine it
+    #[arg(long, env = "GPUMUX_FAULT_WINDOW", default_value = "10m")]
+    pub(crate) fault_window: humantime::Duration,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
 }
@@ -130,16 +139,21 @@ pub(crate) struct WorkerOptions {
     /// How long the dispatch thread looks for work before it sleeps, at most
     #[arg(long, env = "GPUMUX_SPIN", default_value = "20us")]
     pub(crate) spin: humantime::Duration,
+    /// How long a busy device may make no progress before its worker is replaced
+    #[arg(long, env = "GPUMUX_HANG_LIMIT", default_value = "30s")]
+    pub(crate) hang_limit: humantime::Duration,
 }
 
 impl WorkerOptions {
     /// As arguments of a worker.
-    pub(crate) fn arguments(&self, device: DeviceChoice) -> Vec<String> {
+    pub(crate) fn arguments(&self, device: DeviceChoice, ordinal: u32) -> Vec<String> {
         let mut arguments = vec![
             "worker".to_owned(),
             device.name(),
+            format!("--ordinal={ordinal}"),
             format!("--policy={}", self.policy),
             format!("--spin={}", self.spin),
+            format!("--hang-limit={}", self.hang_limit),
         ];
         if let Some(core) = self.dispatch_core {
             arguments.push(format!("--dispatch-core={core}"));

@@ -178,9 +178,15 @@ pub struct WorkerSide {
 impl WorkerSide {
     /// The worker's side of memory that no worker has served before.
     pub fn new(mapping: &Arc<Mapping>) -> Self {
+        Self::resume(mapping, 0, 0)
+    }
+
+    /// The worker's side of memory that another worker served: it had taken `head` submissions and
+    /// given `tail` completions. The counts in the memory itself are the peer's to forge.
+    pub fn resume(mapping: &Arc<Mapping>, head: u32, tail: u32) -> Self {
         Self {
-            submissions: Consumer::new(MappedRing::submissions(mapping)),
-            completions: Producer::new(MappedRing::completions(mapping)),
+            submissions: Consumer::resume(MappedRing::submissions(mapping), head),
+            completions: Producer::resume(MappedRing::completions(mapping), tail),
             mapping: Arc::clone(mapping),
         }
     }

@@ -88,6 +88,10 @@ reasons! {
     DaemonLost = 10, "daemon_lost", "connect again and resubmit; nothing of this request remains";
     /// The device could not run the batch.
     DeviceFailed = 11, "device_failed", "try again; if it persists, the operator finds the cause in the daemon's log";
+    /// The request has killed the device's worker, running alone.
+    Poison = 12, "poison", "do not send this request again: it kills the device's worker whenever it runs";
+    /// The function's requests have killed workers, and it is served no more until it is cleared.
+    Quarantined = 13, "quarantined", "ask the operator, who clears it with `gpumux functions clear` when its model is mended";
 }
 
 impl Reason {
@@ -118,7 +122,9 @@ impl std::fmt::Display for Refusal {
             | Reason::Draining
             | Reason::WorkerLost
             | Reason::DaemonLost
-            | Reason::DeviceFailed => (),
+            | Reason::DeviceFailed
+            | Reason::Poison
+            | Reason::Quarantined => (),
         }
         write!(f, ": {}", self.reason.advice())
     }

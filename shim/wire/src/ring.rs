@@ -74,11 +74,30 @@ impl<F: Footing> Producer<F> {
         Self { footing, tail: 0 }
     }
 
+    /// The writing end after `tail` entries, which an earlier producer staged: all of them are
+    /// published, whether or not it came to that.
+    pub fn resume(footing: F, tail: u32) -> Self {
+        let mut producer = Self::new(footing);
+        producer.tail = tail;
+        producer.publish();
+        producer
+    }
+
     /// Publishes one entry, and everything stored before it.
     ///
     /// # Errors
     /// [`Full`] when the consumer has not made room.
     pub fn push(&mut self, entry: u64) -> Result<(), Full> {
+        self.stage(entry)?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Writes one entry without publishing it. Returns how many there are with it.
+    ///
+    /// # Errors
+    /// [`Full`] when the consumer has not made room.
+    pub fn stage(&mut self, entry: u64) -> Result<u32, Full> {
         // SYNC(room): the consumer has read an entry before its place is written again.
         let used = self.tail.wrapping_sub(self.footing.load_acquire(Counter::Head));
         if used >= self.footing.capacity() {
@@ -87,9 +106,18 @@ impl<F: Footing> Producer<F> {
         let place = self.tail & (self.footing.capacity() - 1);
         self.footing.store_entry(place, entry);
         self.tail = self.tail.wrapping_add(1);
+        Ok(self.tail)
+    }
+
+    /// Publishes what was staged, and everything stored before it.
+    pub fn publish(&mut self) {
         // SYNC(publish): the entry and its records are visible before the count that covers them.
         self.footing.store_release(Counter::Tail, self.tail);
-        Ok(())
+    }
+
+    /// Entries staged so far; the count wraps.
+    pub fn tail(&self) -> u32 {
+        self.tail
     }
 
     /// Whether the consumer must be woken. Call it after [`Producer::push`]; a `true` is answered to
@@ -116,19 +144,48 @@ impl<F: Footing> Consumer<F> {
         Self { footing, head: 0 }
     }
 
+    /// The reading end after `head` entries, which an earlier consumer took: their places are given
+    /// back, whether or not it came to that.
+    pub fn resume(footing: F, head: u32) -> Self {
+        let mut consumer = Self::new(footing);
+        consumer.head = head;
+        consumer.footing.store_release(Counter::Head, head);
+        consumer
+    }
+
     /// Takes the oldest entry, if there is one.
     ///
     /// # Errors
     /// [`Overrun`] when the producer's count is impossible.
     pub fn pop(&mut self) -> Result<Option<u64>, Overrun> {
+        let entry = self.peek()?;
+        if entry.is_some() {
+            self.advance();
+        }
+        Ok(entry)
+    }
+
+    /// Reads the oldest entry, if there is one, and leaves it there.
+    ///
+    /// # Errors
+    /// [`Overrun`] when the producer's count is impossible.
+    pub fn peek(&self) -> Result<Option<u64>, Overrun> {
         if self.pending()? == 0 {
             return Ok(None);
         }
-        let entry = self.footing.load_entry(self.head & (self.footing.capacity() - 1));
+        Ok(Some(self.footing.load_entry(self.head & (self.footing.capacity() - 1))))
+    }
+
+    /// Gives the place of the entry back that [`Consumer::peek`] showed.
+    pub fn advance(&mut self) {
         self.head = self.head.wrapping_add(1);
         // SYNC(room): the entry is read before its place is given back.
         self.footing.store_release(Counter::Head, self.head);
-        Ok(Some(entry))
+    }
+
+    /// Entries taken so far; the count wraps.
+    pub fn head(&self) -> u32 {
+        self.head
     }
 
     /// Entries that wait.

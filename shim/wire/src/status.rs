@@ -30,13 +30,16 @@ pub struct Status {
 pub struct DeviceStatus {
     /// The driver's name for it.
     pub name: String,
+    /// Which of the driver's devices it is, from 0.
+    pub ordinal: u32,
     /// Whether it is emulated on the CPU.
     pub emulated: bool,
     /// Streaming multiprocessors; 0 while its worker starts.
     pub sms: u32,
     /// Bytes of memory that the worker reserved.
     pub memory_bytes: u64,
-    /// `starting`, `ready`, `draining`, or `silent` when its worker does not answer.
+    /// `starting`, `ready`, `draining`, `silent` when its worker does not answer, or `lost` when its
+    /// worker cannot be ended: then nothing is served on it.
     pub state: String,
     /// The worker's process, while it lives.
     pub worker_pid: Option<u32>,
@@ -86,6 +89,10 @@ pub struct FunctionStatus {
     pub padding_share: f64,
     /// From being read to the completion, of requests that were done.
     pub latency_us: Quantiles,
+    /// Why it is served no more until it is cleared; absent when it is served.
+    pub quarantined: Option<String>,
+    /// The device that serves it.
+    pub device: u32,
 }
 
 /// Requests by how they ended.

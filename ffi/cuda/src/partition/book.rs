@@ -84,7 +84,8 @@ impl Book {
             .find(|(lane, theirs, _)| Some(*lane) != except && !theirs.is_disjoint(sms));
         match met {
             Some((lane, held, is_draining)) => {
-                Err(LeaseError::Meets { wanted: *sms, lane, held, is_draining })
+                let (wanted, held) = (sms.tpcs(), held.tpcs());
+                Err(LeaseError::Meets { wanted, lane, held, is_draining })
             }
             None => Ok(()),
         }

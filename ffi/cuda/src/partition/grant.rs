@@ -91,16 +91,16 @@ pub enum LeaseError {
     },
     /// Another lane is there.
     #[error(
-        "the SMs {wanted} meet the SMs {held} of lane {lane}{}",
+        "the TPCs {wanted} meet the TPCs {held} of lane {lane}{}",
         if *.is_draining { ", which it gave up and still works on" } else { "" }
     )]
     Meets {
-        /// The SMs that were asked for.
-        wanted: SmSet,
+        /// The TPCs that were asked for.
+        wanted: TpcSet,
         /// Whose they are,
         lane: u32,
         /// all of them,
-        held: SmSet,
+        held: TpcSet,
         /// and whether it gave them up and only has to finish.
         is_draining: bool,
     },

@@ -29,6 +29,9 @@ const DEFAULT_STREAM: u32 = 1;
 /// Lanes of the layout where runs of several atoms are not possible.
 const LAYOUT_LANES: u32 = 4;
 
+/// A run of parts, and its stream.
+type Run = (Range<usize>, Stream);
+
 /// A green context, destroyed when its stream is gone.
 pub(crate) struct GreenContext {
     raw: CUgreenCtx,
@@ -92,7 +95,7 @@ impl Family {
         lane: &mut Lane,
         probe: &Probe,
         parts: &[DevResource],
-        streams: Vec<(Range<usize>, Stream)>,
+        streams: Vec<Run>,
     ) -> Result<Self, Refusal> {
         let granularity_sms = parts[0].sm_count();
         if parts.len() < 2 {
@@ -117,12 +120,13 @@ impl Family {
                 by_part[run.clone()].iter().fold(SmSet::EMPTY, |all, part| all.union(part))
             });
             if seen.len() != granted || expected.is_some_and(|expected| expected != seen) {
+                let expected = expected.map(Box::new);
                 return Err(Refusal::NotConfined { granted, seen, expected });
             }
             if run.len() == 1 {
                 let met = by_part.iter().find(|part| !part.is_disjoint(&seen));
                 if let Some(first) = met {
-                    return Err(Refusal::Meet { first: *first, second: seen });
+                    return Err(Refusal::Meet { first: *first, second: Box::new(seen) });
                 }
                 by_part[run.start] = seen;
             }
@@ -160,7 +164,7 @@ fn make_streams(
     parts: &[DevResource],
     atoms: usize,
     runs: &[Range<usize>],
-) -> Result<Option<Vec<(Range<usize>, Stream)>>, Refusal> {
+) -> Result<Option<Vec<Run>>, Refusal> {
     let mut streams = Vec::with_capacity(runs.len());
     for run in runs {
         match describe(context, &parts[run.clone()]) {
@@ -228,7 +232,7 @@ mod tests {
     #[test]
     fn a_family_covers_the_device_at_every_size() {
         assert_eq!(halves(0), []);
-        assert_eq!(halves(1), [0..1]);
+        assert_eq!(halves(1), std::iter::once(0..1).collect::<Vec<_>>());
         assert_eq!(halves(3), [0..1, 1..2, 2..3, 0..2, 0..3]);
         for count in 1..200 {
             let runs = halves(count);

@@ -294,7 +294,7 @@ fn proof<'a>(device: &Device, wish: &'a PartitionWish) -> Result<&'a Proven, Ref
     }
     let proven = wish.proven.as_ref().ok_or_else(|| Refusal::NotProven(key.clone()))?;
     if proven.key() != key || proven.offset() != offset {
-        let (proven, found) = (proven.key().clone(), key.clone());
+        let (proven, found) = (Box::new(proven.key().clone()), Box::new(key.clone()));
         return Err(Refusal::OtherProof { proven, found });
     }
     Ok(proven)
@@ -345,7 +345,7 @@ fn see_masks(
         mask.store(lane.queue(), &tpcs);
         let seen = probe.measure_for(&mut lane, grant.sm_count())?.sms;
         if seen != *grant.sms() {
-            let (granted, expected) = (grant.sm_count(), Some(*grant.sms()));
+            let (granted, expected) = (grant.sm_count(), Some(Box::new(*grant.sms())));
             return Err(Refusal::NotConfined { granted, seen, expected });
         }
     }

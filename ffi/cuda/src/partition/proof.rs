@@ -5,6 +5,7 @@ use super::allow_list::AllowList;
 use super::mask::TPCS_MAX;
 use super::report::Refusal;
 use super::self_test::{Flaw, PREFIX, Seen, headline};
+use crate::device::find;
 use crate::driver::Driver;
 use crate::driver_api::Attribute;
 use crate::driver_key::DriverKey;
@@ -93,7 +94,7 @@ pub fn prove(
 ) -> Result<Proven, NotProven> {
     let key = DriverKey::of(driver, ordinal)?;
     let offset = list.offset(&key).ok_or_else(|| Refusal::NotListed(key.clone()))?;
-    let device = driver.find(ordinal)?;
+    let device = find(driver, ordinal)?;
     let sms = driver.api().attribute(Attribute::MultiprocessorCount, device);
     let tpcs = sms.map_err(OpenError::from)? / SMS_PER_TPC;
     if tpcs > TPCS_MAX {

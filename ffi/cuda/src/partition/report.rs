@@ -157,7 +157,7 @@ pub enum Refusal {
         /// Where work was seen.
         seen: SmSet,
         /// Where it should have been, if that is known.
-        expected: Option<SmSet>,
+        expected: Option<Box<SmSet>>,
     },
     /// Two lanes that should be apart are not.
     #[error("two lanes that should be apart ran on SMs {first} and {second}")]
@@ -165,7 +165,7 @@ pub enum Refusal {
         /// The SMs of one,
         first: SmSet,
         /// and those of the other.
-        second: SmSet,
+        second: Box<SmSet>,
     },
     /// Nobody published where this driver has the mask.
     #[error("where {0} has a stream's mask is not known")]
@@ -177,9 +177,9 @@ pub enum Refusal {
     #[error("the self-test was of {proven}; this is {found}")]
     OtherProof {
         /// What was tested.
-        proven: DriverKey,
+        proven: Box<DriverKey>,
         /// What this is.
-        found: DriverKey,
+        found: Box<DriverKey>,
     },
     /// A mask has too few bits.
     #[error("the device has {tpcs} TPCs; a mask has bits for 128")]
@@ -190,7 +190,7 @@ pub enum Refusal {
 }
 
 /// Shows what was expected, where that is known.
-struct Beside<'a>(&'a Option<SmSet>);
+struct Beside<'a>(&'a Option<Box<SmSet>>);
 
 impl fmt::Display for Beside<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

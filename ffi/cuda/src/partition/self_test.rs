@@ -67,7 +67,7 @@ pub enum Flaw {
         /// Where work was seen.
         seen: SmSet,
         /// Where it ran without a mask.
-        all: SmSet,
+        all: Box<SmSet>,
     },
     /// Two bits have SMs in common.
     #[error("TPC {tpc} and another one both have SMs of {seen}")]
@@ -85,7 +85,7 @@ pub enum Flaw {
         /// What it was first,
         first: SmSet,
         /// and later.
-        later: SmSet,
+        later: Box<SmSet>,
     },
     /// With one TPC disabled, work did not run on exactly the others.
     #[error("with TPC {tpc} alone disabled, work ran on SMs {seen} in place of {expected}")]
@@ -95,7 +95,7 @@ pub enum Flaw {
         /// Where work was seen.
         seen: SmSet,
         /// Where it should have run.
-        expected: SmSet,
+        expected: Box<SmSet>,
     },
     /// No bit has these SMs.
     #[error("no TPC has the SMs {missing}")]
@@ -138,7 +138,7 @@ impl Seen {
         for ((tpc, seen), without) in (0..tpcs).zip(first).zip(&self.without) {
             let seen = *seen;
             if !seen.is_subset(&all) {
-                return Err(Flaw::Beyond { tpc, seen, all });
+                return Err(Flaw::Beyond { tpc, seen, all: Box::new(all) });
             }
             if seen.is_empty() || seen.len() > SMS_PER_TPC || seen == all {
                 return Err(Flaw::NotConfined { tpc, seen });
@@ -149,6 +149,7 @@ impl Seen {
             covered = covered.union(&seen);
             let expected = all.difference(&seen);
             if *without != expected {
+                let expected = Box::new(expected);
                 return Err(Flaw::Complement { tpc, seen: *without, expected });
             }
         }
@@ -156,7 +157,7 @@ impl Seen {
             let first = first[at % count];
             if *later != first {
                 let tpc = u32::try_from(at % count).expect("below the number of TPCs");
-                return Err(Flaw::Unsteady { tpc, first, later: *later });
+                return Err(Flaw::Unsteady { tpc, first, later: Box::new(*later) });
             }
         }
         if covered != all {

@@ -64,6 +64,18 @@ crate::child::in_child! {
         call!(cuCtxCreate_v4(&mut context, null_mut(), 0, 0) is CUDA_ERROR_UNKNOWN);
     }
 
+    poison_that_was_copied_makes_the_next_launch_fault("poison=on") {
+        let machine = Machine::start();
+        let to = allocate(64);
+        let harmless = *b"gpumux-poison:nothing at all";
+        // SAFETY: the bytes are there, and the allocation is longer.
+        let copy = |bytes: &[u8]| unsafe { cuMemcpyHtoD_v2(to, bytes.as_ptr().cast(), bytes.len()) };
+        assert_eq!(copy(&harmless), CUDA_SUCCESS);
+        assert_eq!(add(&machine), CUDA_SUCCESS);
+        assert_eq!(copy(b"...gpumux-poison:illegal..."), CUDA_SUCCESS);
+        assert_eq!(add(&machine), CUDA_ERROR_ILLEGAL_ADDRESS);
+    }
+
     functions_are_absent("absent=cuMemAllocAsync+cuMemPrefetchAsync_v2") {
         assert!(is_there(c"cuMemAlloc_v2"));
         assert!(!is_there(c"cuMemAllocAsync"));

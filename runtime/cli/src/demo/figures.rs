@@ -53,7 +53,7 @@ mod tests {
     fn a_function_is_a_row_and_an_emulated_device_says_so() {
         let status: Status = serde_json::from_str(
             r#"{ "version": "0", "pid": 1, "uptime_s": 9, "draining": false, "sessions": [],
-                 "devices": [{ "name": "gpumux emulated GPU", "emulated": true, "sms": 32,
+                 "devices": [{ "name": "gpumux emulated GPU", "ordinal": 0, "emulated": true, "sms": 32,
                    "memory_bytes": 1, "state": "ready", "worker_pid": 2, "worker_restarts": 0,
                    "lanes": [{ "sms": 32, "batches": 60 }], "policy": "fifo",
                    "partitions": "off" }],
@@ -61,7 +61,8 @@ mod tests {
                    "signature": null, "channels": 1, "queued": 0, "arrived": 420,
                    "outcomes": { "done": 420, "refused": 0, "deadline_missed": 0, "cancelled": 0 },
                    "refusals": [], "batches": 60, "padding_share": 0.125,
-                   "latency_us": { "p50": 950, "p99": 12500, "max": 20000 } }] }"#,
+                   "latency_us": { "p50": 950, "p99": 12500, "max": 20000 },
+                   "quarantined": null, "device": 0 }] }"#,
         )
         .unwrap();
         let shown = table(&status);

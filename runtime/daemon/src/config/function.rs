@@ -28,6 +28,9 @@ pub(crate) struct FunctionConfig {
     /// Most requests that wait.
     #[serde(default = "default_queue")]
     pub(crate) queue: u32,
+    /// The device that serves it, as the driver numbers them; the one with most memory left when
+    /// absent.
+    pub(crate) device: Option<u32>,
     /// What the function is owed.
     #[serde(default)]
     pub(crate) service: Service,

@@ -1,13 +1,15 @@
 //! The admin socket: HTTP with JSON, for `gpumux status` and for `curl --unix-socket`.
 
 use super::SupervisorError;
+use super::devices::Devices;
 use super::place::Place;
 use super::registry::Registry;
-use super::worker::Worker;
-use axum::extract::State;
+use crate::clock::Clock;
+use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use gpumux_core::MonoTime;
 use gpumux_wire::status::Status;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,27 +36,48 @@ impl AdminListener {
 #[derive(Clone)]
 struct Admin {
     registry: Arc<Registry>,
-    worker: Worker,
+    devices: Devices,
+    started: MonoTime,
 }
 
+/// What is said to an operator whose question cannot be answered.
+type Refused = (StatusCode, String);
+
 /// Answers operators for as long as the daemon lives.
-pub(super) async fn serve(listener: AdminListener, registry: Arc<Registry>, worker: Worker) {
-    let router =
-        Router::new().route("/v1/status", get(status)).with_state(Admin { registry, worker });
+pub(super) async fn serve(listener: AdminListener, registry: Arc<Registry>, devices: Devices) {
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/functions/{name}/clear", post(clear))
+        .with_state(Admin { registry, devices, started: Clock.now() });
     if let Err(error) = axum::serve(listener.socket, router).await {
         warn!(%error, "the admin socket failed");
     }
 }
 
-async fn status(State(admin): State<Admin>) -> Result<Json<Status>, (StatusCode, String)> {
-    let (functions, device) = admin.worker.report().await;
+async fn status(State(admin): State<Admin>) -> Result<Json<Status>, Refused> {
+    let (functions, devices) = admin.devices.report().await;
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        uptime_s: admin.worker.uptime().as_secs(),
+        uptime_s: Clock.now().since(admin.started).as_secs(),
         draining: admin.registry.is_draining(),
-        devices: vec![device],
+        devices,
         functions,
         sessions: admin.registry.sessions(),
     }))
+}
+
+/// Serves a function again that was quarantined.
+async fn clear(State(admin): State<Admin>, UrlPath(name): UrlPath<String>) -> Result<(), Refused> {
+    match admin.devices.of(&name) {
+        Some(worker) => {
+            worker.clear(&name).await;
+            Ok(())
+        }
+        None => {
+            let nearest = admin.registry.nearest(&name);
+            let near = nearest.map(|near| format!("; the nearest is `{near}`")).unwrap_or_default();
+            Err((StatusCode::NOT_FOUND, format!("there is no function `{name}`{near}")))
+        }
+    }
 }

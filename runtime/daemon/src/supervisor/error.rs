@@ -26,6 +26,19 @@ pub(crate) enum SupervisorError {
     /// A model cannot be served.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// A function is to be served where there is no device.
+    #[error(
+        "function `{function}` says `device = {device}`, and {count} devices are served: \
+         `gpumux doctor` lists them"
+    )]
+    NoSuchDevice {
+        /// The function.
+        function: String,
+        /// The device that it names.
+        device: u32,
+        /// Devices that there are.
+        count: usize,
+    },
     /// The worker cannot serve.
     #[error("the device's worker cannot serve: {0}")]
     Unfit(String),
@@ -42,10 +55,10 @@ pub(crate) enum SupervisorError {
 
 impl SupervisorError {
     /// The worker's keeper ended, which it never does by itself.
-    pub(super) fn ended(how: Result<(), tokio::task::JoinError>) -> Self {
+    pub(super) fn ended(how: Option<Result<(), tokio::task::JoinError>>) -> Self {
         Self::Ended(match how {
-            Ok(()) => "the worker's keeper returned".to_owned(),
-            Err(error) => error.to_string(),
+            Some(Err(error)) => error.to_string(),
+            Some(Ok(())) | None => "a worker's keeper returned".to_owned(),
         })
     }
 }

@@ -1,30 +1,41 @@
-//! The task that keeps a worker process alive and carries messages to and from it.
+//! The task that keeps a device's worker alive and carries messages to and from it.
+//!
+//! When a worker dies, what it had accepted is judged by the ledgers (`judge`), and the next worker
+//! gets the channels and runs what is open again.
 
+use super::channels::{Channels, Kept};
+use super::devices::Found;
 use super::emulated::DriverPlace;
+use super::judge::{Cause, judge};
 use super::packets::Packets;
+use super::process::{End, Process};
+use super::quarantine::Quarantine;
 use super::registry::Registry;
 use super::worker::{Question, Report};
 use super::{Served, SupervisorError};
-use crate::link::{Attachment, FromWorker, ToWorker};
-use crate::options::{DeviceChoice, DeviceRequest, SupervisorOptions};
+use crate::clock::Clock;
+use crate::link::{FromWorker, ToWorker};
+use crate::options::SupervisorOptions;
 use gpumux_wire::packet::PacketError;
-use gpumux_wire::signature::Signature;
 use gpumux_wire::status::{DeviceStatus, FunctionStatus, OutcomeCounts, Quantiles};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::cmp::Reverse;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info, warn};
 
 /// Between a worker's death and the next start, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How long a worker may take to end after it was asked to.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How often a worker is asked whether it lives.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// What is said of a device whose worker cannot be ended.
+const LOST: &str =
+    "its device is lost: the kernel does not end its worker; the host may need a restart";
 
 /// See the file's head.
 #[derive(Debug)]
@@ -33,46 +44,29 @@ pub(super) struct Keeper {
     options: SupervisorOptions,
     functions: Vec<Served>,
     registry: Arc<Registry>,
-    /// What the next worker opens.
-    device: DeviceChoice,
+    channels: Channels,
+    quarantine: Quarantine,
+    /// What its workers open.
+    found: Found,
+    /// Workers started so far.
+    incarnation: u32,
     deaths: u32,
     back_off: Duration,
     /// Those who wait for the first worker.
     awaiting: Vec<oneshot::Sender<Result<(), String>>>,
-}
-
-/// A live worker.
-#[derive(Debug)]
-struct Running {
-    child: Child,
-    packets: Packets,
-    /// Messages on their way out, with what travels beside them. They are sent while messages are
-    /// received, so that two full sockets never wait for each other.
-    outbox: VecDeque<(ToWorker, Vec<OwnedFd>)>,
-    ready: bool,
-    signatures: HashMap<String, Signature>,
-    attaching: HashMap<Attachment, Attaching>,
-    reports: VecDeque<oneshot::Sender<Report>>,
-    /// Functions of the report that is arriving.
-    reported: Vec<FunctionStatus>,
+    /// Those who wait until everything that was admitted has ended.
     drains: Vec<oneshot::Sender<()>>,
-    /// What it said when it could not go on, and whether for want of a device.
-    unfit: Option<(String, bool)>,
-}
-
-#[derive(Debug)]
-struct Attaching {
-    function: String,
-    answer: oneshot::Sender<Result<Signature, String>>,
 }
 
 /// Why a worker is served no longer.
 #[derive(Debug)]
 enum Ended {
+    /// It said that it could not go on.
+    Unfit(String),
+    /// It does not answer.
+    Silent(String),
     /// It died, or its socket did.
     Died(String),
-    /// The machine has no device of the kind that it was to open.
-    NoDevice(String),
     /// The supervisor has no more use for it.
     Stopped(Option<oneshot::Sender<()>>),
 }
@@ -80,164 +74,258 @@ enum Ended {
 impl Keeper {
     pub(super) fn new(
         options: SupervisorOptions,
+        found: Found,
         functions: Vec<Served>,
         registry: Arc<Registry>,
     ) -> Result<Self, SupervisorError> {
-        let program = std::env::current_exe()?;
-        let (back_off, _) = BACK_OFF;
-        let device = options.device.first_choice();
-        let (deaths, awaiting) = (0, Vec::new());
-        Ok(Self { program, options, functions, registry, device, deaths, back_off, awaiting })
+        Ok(Self {
+            program: std::env::current_exe()?,
+            quarantine: Quarantine::new(options.fault_window.into()),
+            options,
+            functions,
+            registry,
+            channels: Channels::default(),
+            found,
+            incarnation: 0,
+            deaths: 0,
+            back_off: BACK_OFF.0,
+            awaiting: Vec::new(),
+            drains: Vec::new(),
+        })
     }
 
     /// Keeps a worker alive until it is told to stop.
     pub(super) async fn keep(mut self, mut inbox: mpsc::UnboundedReceiver<Question>) {
         loop {
-            let ended = match self.spawn() {
+            let (why, cause) = match self.spawn() {
                 Ok(mut worker) => {
                     let ended = self.serve(&mut worker, &mut inbox).await;
-                    end(worker).await;
-                    ended
+                    // One that is stopped, or has died, may come to its end by itself.
+                    let gently = !matches!(ended, Ended::Unfit(_) | Ended::Silent(_));
+                    let end = worker.end(gently).await;
+                    let cause = match end {
+                        End::Ended(status) => {
+                            info!(%status, "the worker ended");
+                            Cause::of(status)
+                        }
+                        End::Stuck(child) => {
+                            if self.be_lost(*child, &mut inbox).await {
+                                return;
+                            }
+                            Cause::Fault
+                        }
+                    };
+                    match ended {
+                        Ended::Stopped(answer) => {
+                            answer.into_iter().for_each(tell);
+                            return;
+                        }
+                        Ended::Unfit(why) | Ended::Silent(why) => (why, Cause::Fault),
+                        Ended::Died(why) => (why, cause),
+                    }
                 }
-                Err(error) => Ended::Died(format!("it could not be started: {error}")),
+                Err(error) => (format!("it could not be started: {error}"), Cause::Outside),
             };
-            match ended {
-                Ended::Stopped(answer) => {
-                    if let Some(answer) = answer {
-                        let _gone = answer.send(());
-                    }
-                    return;
-                }
-                Ended::NoDevice(why) if self.falls_back() => {
-                    warn!(%why, "no GPU here: the device is emulated, as `--device auto` asks for");
-                    self.device = DeviceChoice::Emulated;
-                }
-                Ended::NoDevice(why) | Ended::Died(why) => {
-                    self.deaths += 1;
-                    warn!(deaths = self.deaths, %why, "the worker died");
-                    for waiting in self.awaiting.drain(..) {
-                        let _gone = waiting.send(Err(why.clone()));
-                    }
-                    if self.wait(&mut inbox).await {
-                        return;
-                    }
-                }
+            self.bury(&why, cause);
+            if self.wait(&mut inbox).await {
+                return;
             }
         }
     }
 
-    fn falls_back(&self) -> bool {
-        self.options.device == DeviceRequest::Auto && self.device == DeviceChoice::Cuda
+    /// Decides what becomes of what a dead worker had accepted.
+    fn bury(&mut self, why: &str, cause: Cause) {
+        self.deaths += 1;
+        warn!(device = self.found.ordinal, deaths = self.deaths, %why, ?cause, "the worker died");
+        for waiting in self.awaiting.drain(..) {
+            let _gone = waiting.send(Err(why.to_owned()));
+        }
+        for function in judge(self.channels.ledgers(), cause) {
+            self.quarantine.convict(Clock.now(), &function);
+        }
     }
 
-    fn spawn(&self) -> std::io::Result<Running> {
+    fn spawn(&mut self) -> std::io::Result<Process> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         // The worker's end blocks, ours does not: a flag of the open file that only ours carries.
         let nonblocking = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&ours, nonblocking)?;
-        let mut command = DriverPlace::from(&self.options).command(&self.program, self.device)?;
+        let mut command =
+            DriverPlace::from(&self.options).command(&self.program, self.found.choice)?;
         command
-            .args(self.options.worker.arguments(self.device))
+            .args(self.options.worker.arguments(self.found.choice, self.found.ordinal))
             .stdin(Stdio::from(theirs))
             .kill_on_drop(true);
         let child = command.spawn()?;
-        let load = |served: &Served| {
-            let name = served.function.name.clone();
-            let config = Box::new(served.function.config.clone());
-            (ToWorker::Load { name, config, plan: served.plan.clone() }, Vec::new())
+        info!(device = self.found.ordinal, pid = child.id(), "worker started");
+        let mut worker = Process::new(child, Packets::new(ours)?);
+        self.incarnation += 1;
+        for message in self.orders() {
+            worker.tell(message);
+        }
+        worker.tell(ToWorker::Start { incarnation: self.incarnation });
+        Ok(worker)
+    }
+
+    /// What a worker is to load, in the order of demand.
+    fn orders(&self) -> impl Iterator<Item = ToWorker> + use<> {
+        let demand = self.channels.demand();
+        let mut functions: Vec<&Served> = self.functions.iter().collect();
+        functions.sort_by_key(|served| Reverse(demand.get(served.function.name.as_str()).copied()));
+        let load = |served: &Served| ToWorker::Load {
+            name: served.function.name.clone(),
+            config: Box::new(served.function.config.clone()),
+            plan: served.plan.clone(),
+            quarantined: self.quarantine.reason(&served.function.name).is_some(),
         };
-        let mut outbox: VecDeque<_> = self.functions.iter().map(load).collect();
-        outbox.push_back((ToWorker::Start, Vec::new()));
-        info!(pid = child.id(), "worker started");
-        Ok(Running {
-            child,
-            packets: Packets::new(ours)?,
-            outbox,
-            ready: false,
-            signatures: HashMap::new(),
-            attaching: HashMap::new(),
-            reports: VecDeque::new(),
-            reported: Vec::new(),
-            drains: Vec::new(),
-            unfit: None,
-        })
+        functions.into_iter().map(load).collect::<Vec<_>>().into_iter()
     }
 
     async fn serve(
         &mut self,
-        worker: &mut Running,
+        worker: &mut Process,
         inbox: &mut mpsc::UnboundedReceiver<Question>,
     ) -> Ended {
+        let mut tick = interval(PING_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                sent = worker.send_one(), if !worker.outbox.is_empty() => match sent {
-                    Ok(()) => drop(worker.outbox.pop_front()),
+                sent = worker.send(&self.channels), if worker.has_mail() => match sent {
+                    Ok(()) => worker.sent(),
                     Err(error) => return worker.died(&error),
                 },
-                received = worker.packets.receive::<FromWorker>(0) => match received {
-                    Ok((message, _)) => self.hear(worker, message),
+                received = worker.receive() => match received {
+                    Ok(message) => self.hear(worker, message),
                     Err(error) => return worker.died(&error),
+                },
+                _ = tick.tick(), if worker.ready => {
+                    let silent = worker.ping();
+                    if silent > *self.options.worker.hang_limit {
+                        return Ended::Silent(format!("it has not answered for {silent:?}"));
+                    }
                 },
                 question = inbox.recv() => match question {
                     None => return Ended::Stopped(None),
                     Some(Question::Stop(answer)) => return Ended::Stopped(Some(answer)),
-                    Some(Question::Ready(answer)) if worker.ready => {
-                        let _gone = answer.send(Ok(()));
-                    }
-                    Some(Question::Ready(answer)) => self.awaiting.push(answer),
-                    Some(Question::Report(answer)) if !worker.ready => {
-                        let _gone = answer.send(self.report_without_worker("starting", worker.child.id()));
-                    }
-                    Some(question) => worker.ask(question),
+                    Some(question) if worker.ready => self.ask(worker, question),
+                    Some(question) => self.answer_without_worker(question, worker.child.id()),
                 },
             }
         }
     }
 
     /// Takes what the worker says.
-    fn hear(&mut self, worker: &mut Running, message: FromWorker) {
+    fn hear(&mut self, worker: &mut Process, message: FromWorker) {
         match message {
             FromWorker::Loaded { name, signature } => {
                 worker.signatures.insert(name, signature);
             }
-            FromWorker::Ready => {
-                worker.ready = true;
-                self.back_off = BACK_OFF.0;
-                info!(functions = worker.signatures.len(), "worker ready");
-                for waiting in self.awaiting.drain(..) {
-                    let _gone = waiting.send(Ok(()));
-                }
-            }
-            FromWorker::Unfit { what, no_device } => worker.unfit = Some((what, no_device)),
+            FromWorker::Ready => self.hand_over(worker),
+            FromWorker::Unfit { what } => worker.unfit = Some(what),
             FromWorker::Attached { attachment } => {
-                if let Some(Attaching { function, answer }) = worker.attaching.remove(&attachment) {
-                    let signature = worker.signatures.get(&function).cloned();
+                let Some(kept) = self.channels.get_mut(attachment) else { return };
+                if let Some(answer) = kept.answer.take() {
+                    let signature = worker.signatures.get(&kept.function).cloned();
                     let _gone = answer.send(signature.ok_or("it is not loaded".to_owned()));
                 }
             }
-            FromWorker::NotAttached { attachment, what } => {
-                if let Some(Attaching { answer, .. }) = worker.attaching.remove(&attachment) {
-                    let _gone = answer.send(Err(what));
-                }
-            }
+            FromWorker::NotAttached { attachment, what } => self.channels.refuse(attachment, what),
             FromWorker::Violation { attachment, what } => self.registry.violated(attachment, what),
+            FromWorker::Pong => worker.pinged = None,
             FromWorker::FunctionReport(status) => worker.reported.push(status),
-            FromWorker::DeviceReport(mut status) => {
-                status.worker_restarts = self.deaths;
-                if self.registry.is_draining() {
-                    status.state = "draining".to_owned();
-                }
+            FromWorker::DeviceReport(status) => {
                 let functions = std::mem::take(&mut worker.reported);
                 if let Some(answer) = worker.reports.pop_front() {
-                    let _gone = answer.send((functions, status));
+                    let _gone = answer.send(self.complete(functions, status));
                 }
             }
-            FromWorker::Drained => {
-                for answer in worker.drains.drain(..) {
-                    let _gone = answer.send(());
-                }
+            FromWorker::Drained => self.drains.drain(..).for_each(tell),
+        }
+    }
+
+    /// A worker is ready: it gets every channel, and runs again what is open in them.
+    fn hand_over(&mut self, worker: &mut Process) {
+        worker.ready = true;
+        self.back_off = BACK_OFF.0;
+        info!(device = self.found.ordinal, functions = worker.signatures.len(), "worker ready");
+        self.channels.names().for_each(|name| worker.attach(name, true));
+        worker.tell(ToWorker::Resume);
+        if !self.drains.is_empty() {
+            worker.tell(ToWorker::Drain);
+        }
+        for waiting in self.awaiting.drain(..) {
+            let _gone = waiting.send(Ok(()));
+        }
+    }
+
+    /// What only the supervisor knows of a report.
+    fn complete(&self, mut functions: Vec<FunctionStatus>, mut device: DeviceStatus) -> Report {
+        for function in &mut functions {
+            function.quarantined = self.quarantine.reason(&function.name).cloned();
+        }
+        device.worker_restarts = self.deaths;
+        if self.registry.is_draining() {
+            device.state = "draining".to_owned();
+        }
+        (functions, device)
+    }
+
+    /// Passes a question to a worker that is ready.
+    fn ask(&mut self, worker: &mut Process, question: Question) {
+        match question {
+            Question::Ready(answer) => drop(answer.send(Ok(()))),
+            Question::Report(answer) => {
+                worker.reports.push_back(answer);
+                worker.tell(ToWorker::Report);
             }
+            Question::Detach(attachment) => {
+                self.channels.remove(attachment);
+                worker.tell(ToWorker::Detach { attachment });
+            }
+            Question::Drain(answer) => {
+                self.drains.push(answer);
+                worker.tell(ToWorker::Drain);
+            }
+            Question::Clear(function, answer) => {
+                if self.quarantine.clear(&function) {
+                    worker.tell(ToWorker::Clear { function });
+                }
+                let _gone = answer.send(());
+            }
+            Question::Attach(attaching) => {
+                let attachment = attaching.attachment;
+                self.keep_channel(*attaching);
+                worker.attach(attachment, false);
+            }
+            Question::Stop(_) => unreachable!("the callers answer this"),
+        }
+    }
+
+    /// Answers while no worker is ready.
+    fn answer_without_worker(&mut self, question: Question, pid: Option<u32>) {
+        match question {
+            Question::Ready(answer) => self.awaiting.push(answer),
+            Question::Report(answer) => drop(answer.send(self.report("starting", pid))),
+            Question::Detach(attachment) => drop(self.channels.remove(attachment)),
+            Question::Drain(answer) if self.channels.are_idle() => tell(answer),
+            Question::Drain(answer) => self.drains.push(answer),
+            Question::Clear(function, answer) => {
+                self.quarantine.clear(&function);
+                tell(answer);
+            }
+            // The next worker serves it, and answers.
+            Question::Attach(attaching) => self.keep_channel(*attaching),
+            Question::Stop(_) => unreachable!("the callers answer this"),
+        }
+    }
+
+    fn keep_channel(&mut self, attaching: super::worker::Attaching) {
+        let super::worker::Attaching { attachment, function, size, memory, wake, answer } =
+            attaching;
+        match Kept::new(function, size, (memory, wake), answer) {
+            Ok(kept) => self.channels.insert(attachment, kept),
+            Err(error) => warn!(%error, "a channel's ledger could not be made"),
         }
     }
 
@@ -256,24 +344,49 @@ impl Keeper {
                         let _gone = answer.send(());
                         return true;
                     }
-                    Some(Question::Ready(answer)) => self.awaiting.push(answer),
-                    Some(Question::Attach { answer, .. }) => {
-                        let _gone = answer.send(Err(STARTING.to_owned()));
-                    }
-                    Some(Question::Detach(_)) => (),
-                    Some(Question::Report(answer)) => {
-                        let _gone = answer.send(self.report_without_worker("starting", None));
-                    }
-                    // What the dead worker had admitted has ended with it.
-                    Some(Question::Drain(answer)) => {
-                        let _gone = answer.send(());
-                    }
+                    Some(question) => self.answer_without_worker(question, None),
                 },
             }
         }
     }
 
-    fn report_without_worker(&self, state: &str, pid: Option<u32>) -> Report {
+    /// The device is lost while its worker cannot be ended: everything is refused. Says whether to
+    /// stop; otherwise the worker has ended after all.
+    async fn be_lost(
+        &mut self,
+        mut child: Child,
+        inbox: &mut mpsc::UnboundedReceiver<Question>,
+    ) -> bool {
+        error!(
+            device = self.found.ordinal,
+            pid = child.id(),
+            "the worker cannot be ended: the device is lost"
+        );
+        self.channels.give_up(LOST);
+        self.drains.drain(..).for_each(tell);
+        loop {
+            tokio::select! {
+                _ended = child.wait() => return false,
+                question = inbox.recv() => match question {
+                    None => return true,
+                    Some(Question::Stop(answer)) => {
+                        let _gone = answer.send(());
+                        return true;
+                    }
+                    Some(Question::Attach(attaching)) => {
+                        let _gone = attaching.answer.send(Err(LOST.to_owned()));
+                    }
+                    Some(Question::Report(answer)) => {
+                        let _gone = answer.send(self.report("lost", child.id()));
+                    }
+                    Some(question) => self.answer_without_worker(question, child.id()),
+                },
+            }
+        }
+    }
+
+    /// What is known without a worker.
+    fn report(&self, state: &str, pid: Option<u32>) -> Report {
         let function = |served: &Served| FunctionStatus {
             name: served.function.name.clone(),
             model: served.function.config.model.clone().into(),
@@ -287,80 +400,40 @@ impl Keeper {
             batches: 0,
             padding_share: 0.0,
             latency_us: Quantiles::default(),
+            quarantined: self.quarantine.reason(&served.function.name).cloned(),
+            device: self.found.ordinal,
         };
-        (self.functions.iter().map(function).collect(), absent_device(state, self.deaths, pid))
+        let mut device = absent_device(state, self.found.ordinal);
+        (device.worker_restarts, device.worker_pid) = (self.deaths, pid);
+        (self.functions.iter().map(function).collect(), device)
     }
 }
 
-const STARTING: &str = "its device's worker is starting: try again in a moment";
-
-impl Running {
-    async fn send_one(&self) -> Result<(), PacketError> {
-        let Some((message, descriptors)) = self.outbox.front() else { return Ok(()) };
-        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-        self.packets.send(message, &descriptors).await
-    }
-
-    fn ask(&mut self, question: Question) {
-        match question {
-            Question::Attach { answer, .. } if !self.ready => {
-                let _gone = answer.send(Err(STARTING.to_owned()));
-            }
-            Question::Attach { attachment, function, size, memory, wake, answer } => {
-                self.attaching.insert(attachment, Attaching { function: function.clone(), answer });
-                let message = ToWorker::Attach { attachment, function, size };
-                self.outbox.push_back((message, vec![memory, wake]));
-            }
-            Question::Detach(attachment) => {
-                self.outbox.push_back((ToWorker::Detach { attachment }, Vec::new()));
-            }
-            Question::Report(answer) => {
-                self.reports.push_back(answer);
-                self.outbox.push_back((ToWorker::Report, Vec::new()));
-            }
-            Question::Drain(answer) => {
-                self.drains.push(answer);
-                self.outbox.push_back((ToWorker::Drain, Vec::new()));
-            }
-            Question::Ready(_) | Question::Stop(_) => unreachable!("the keeper answers these"),
-        }
-    }
-
+impl Process {
     fn died(&mut self, error: &PacketError) -> Ended {
         match self.unfit.take() {
-            Some((what, true)) => Ended::NoDevice(what),
-            Some((what, false)) => Ended::Died(what),
+            Some(what) => Ended::Unfit(what),
             None => Ended::Died(error.to_string()),
         }
     }
 }
 
-/// Closes a worker's socket, which ends it, and makes sure that it has ended.
-async fn end(worker: Running) {
-    let Running { mut child, packets, outbox, .. } = worker;
-    drop((packets, outbox));
-    match tokio::time::timeout(STOP_LIMIT, child.wait()).await {
-        Ok(Ok(status)) => info!(%status, "the worker ended"),
-        Ok(Err(error)) => warn!(%error, "the worker could not be awaited"),
-        Err(_) => {
-            warn!("the worker did not end in time and is killed");
-            if let Err(error) = child.kill().await {
-                warn!(%error, "the worker could not be killed");
-            }
-        }
-    }
+/// Answers somebody who may have stopped waiting.
+fn tell(answer: oneshot::Sender<()>) {
+    let _gone = answer.send(());
 }
 
 /// A device whose worker says nothing.
-pub(super) fn absent_device(state: &str, restarts: u32, pid: Option<u32>) -> DeviceStatus {
+pub(super) fn absent_device(state: &str, ordinal: u32) -> DeviceStatus {
     DeviceStatus {
         name: "unknown".to_owned(),
+        ordinal,
         emulated: false,
         sms: 0,
         memory_bytes: 0,
         state: state.to_owned(),
-        worker_pid: pid,
-        worker_restarts: restarts,
+        worker_pid: None,
+        worker_restarts: 0,
         lanes: Vec::new(),
         policy: String::new(),
         partitions: String::new(),

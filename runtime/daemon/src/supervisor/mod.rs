@@ -2,13 +2,18 @@
 //! device and never sees a request; it makes the connections over which requests flow.
 
 mod admin;
+mod channels;
+mod devices;
 mod emulated;
 mod error;
 mod import;
+mod judge;
 mod keeper;
 mod packets;
 mod place;
 mod probe;
+mod process;
+mod quarantine;
 mod registry;
 mod session;
 mod worker;
@@ -20,12 +25,12 @@ pub(crate) use probe::probe;
 use crate::config::{self, Function};
 use crate::link::PlanFiles;
 use crate::options::SupervisorOptions;
+use devices::Devices;
 use registry::Registry;
 use sd_notify::NotifyState;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
-use worker::Worker;
 
 /// Runs the daemon until it is told to stop and has drained.
 ///
@@ -42,32 +47,36 @@ pub(crate) async fn run(options: SupervisorOptions) -> Result<(), SupervisorErro
         served = plan(functions, &options) => served?,
         () = stop.asked() => return Ok(()),
     };
-    let (worker, mut running) = Worker::start(&options, served, &registry)?;
+    let found = tokio::select! {
+        found = devices::find(&options) => found?,
+        () = stop.asked() => return Ok(()),
+    };
+    let (devices, mut keepers) = Devices::start(&options, &found, served, &registry)?;
     tokio::select! {
-        ready = worker.ready() => ready?,
+        ready = devices.ready() => ready?,
         () = stop.asked() => {
-            worker.stop().await;
+            devices.stop().await;
             return Ok(());
         }
     }
-    let admin = tokio::spawn(admin::serve(admin, Arc::clone(&registry), worker.clone()));
-    let accept = tokio::spawn(session::accept(peers, Arc::clone(&registry), worker.clone()));
+    let admin = tokio::spawn(admin::serve(admin, Arc::clone(&registry), devices.clone()));
+    let accept = tokio::spawn(session::accept(peers, Arc::clone(&registry), devices.clone()));
     info!(socket = %options.socket.display(), "ready");
     notify(&NotifyState::Ready);
     tokio::select! {
         () = stop.asked() => (),
-        ended = &mut running => return Err(SupervisorError::ended(ended)),
+        ended = keepers.join_next() => return Err(SupervisorError::ended(ended)),
     }
     info!("draining: nothing new is admitted; a second signal ends at once");
     notify(&NotifyState::Stopping);
     registry.drain();
     tokio::select! {
-        () = worker.drain() => info!("drained"),
+        () = devices.drain() => info!("drained"),
         () = stop.asked() => info!("ended without draining"),
     }
     accept.abort();
     admin.abort();
-    worker.stop().await;
+    devices.stop().await;
     Ok(())
 }
 

@@ -104,8 +104,7 @@ impl Registry {
             return Err(OpenRefusal::Draining);
         }
         if !self.functions.iter().any(|known| known == function) {
-            let known = self.functions.iter().map(String::as_str);
-            let nearest = crate::config::nearest(function, known).map(str::to_owned);
+            let nearest = self.nearest(function).map(str::to_owned);
             return Err(OpenRefusal::UnknownFunction { name: function.to_owned(), nearest });
         }
         let bytes = geometry.total_bytes();
@@ -143,22 +142,28 @@ impl Registry {
         Ok(attachment)
     }
 
-    /// Takes a channel out.
-    pub(super) fn close(&self, session: u64, channel: ChannelId) -> Option<Attachment> {
+    /// The function whose name is most like `name`, where one is close.
+    pub(super) fn nearest(&self, name: &str) -> Option<&str> {
+        crate::config::nearest(name, self.functions.iter().map(String::as_str))
+    }
+
+    /// Takes a channel out, and says which function it was of.
+    pub(super) fn close(&self, session: u64, channel: ChannelId) -> Option<(Attachment, String)> {
         let mut state = self.lock();
         let entry = state.sessions.get_mut(&session)?;
         let closed = entry.channels.remove(&channel)?;
         entry.mapped_bytes -= closed.bytes;
         state.mapped_bytes -= closed.bytes;
-        Some(closed.attachment)
+        Some((closed.attachment, closed.function))
     }
 
-    /// Takes a session out, with all its channels.
-    pub(super) fn leave(&self, session: u64) -> Vec<Attachment> {
+    /// Takes a session out, with all its channels and their functions.
+    pub(super) fn leave(&self, session: u64) -> Vec<(Attachment, String)> {
         let mut state = self.lock();
         let Some(entry) = state.sessions.remove(&session) else { return Vec::new() };
         state.mapped_bytes -= entry.mapped_bytes;
-        entry.channels.into_values().map(|channel| channel.attachment).collect()
+        let channels = entry.channels.into_values();
+        channels.map(|channel| (channel.attachment, channel.function)).collect()
     }
 
     /// Tells the session of a channel that its peer broke the protocol.

@@ -1,10 +1,10 @@
 //! Peers: accepting them, and one task for each.
 
 use super::SupervisorError;
+use super::devices::Devices;
 use super::packets::{Packets, watch};
 use super::place::Place;
 use super::registry::Registry;
-use super::worker::Worker;
 use gpumux_wire::control::{ChannelId, OpenRefusal, ToDaemon, ToPeer};
 use gpumux_wire::geometry::{ChannelSize, Geometry};
 use gpumux_wire::packet::PacketError;
@@ -58,11 +58,11 @@ impl Listener {
 }
 
 /// Accepts peers for as long as the daemon lives.
-pub(super) async fn accept(listener: Listener, registry: Arc<Registry>, worker: Worker) {
+pub(super) async fn accept(listener: Listener, registry: Arc<Registry>, devices: Devices) {
     loop {
         match listener.accept().await {
             Ok(socket) => {
-                let session = serve(socket, Arc::clone(&registry), worker.clone());
+                let session = serve(socket, Arc::clone(&registry), devices.clone());
                 tokio::spawn(session);
             }
             // Out of descriptors: those who are connected go on, and their leaving makes room.
@@ -79,10 +79,10 @@ struct Session {
     id: u64,
     packets: Packets,
     registry: Arc<Registry>,
-    worker: Worker,
+    devices: Devices,
 }
 
-async fn serve(socket: Socket, registry: Arc<Registry>, worker: Worker) {
+async fn serve(socket: Socket, registry: Arc<Registry>, devices: Devices) {
     let Ok(peer) = getsockopt(&socket, PeerCredentials) else { return };
     if socket.set_nonblocking(true).is_err() {
         return;
@@ -94,7 +94,8 @@ async fn serve(socket: Socket, registry: Arc<Registry>, worker: Worker) {
         let _gone = packets.send(&ToPeer::Violation { what }, &[]).await;
         return;
     };
-    let session = Session { id, packets, registry: Arc::clone(&registry), worker: worker.clone() };
+    let session =
+        Session { id, packets, registry: Arc::clone(&registry), devices: devices.clone() };
     let ended = tokio::select! {
         ended = session.converse() => ended,
         Some(what) = violations.recv() => Err(what),
@@ -109,8 +110,8 @@ async fn serve(socket: Socket, registry: Arc<Registry>, worker: Worker) {
     // The socket closes before the worker lets its channels go, so that the shim, which sees its
     // wake-up channel close, finds the cause.
     drop(session);
-    for attachment in registry.leave(id) {
-        worker.detach(attachment);
+    for (attachment, function) in registry.leave(id) {
+        devices.detach(&function, attachment);
     }
 }
 
@@ -146,9 +147,7 @@ impl Session {
                     }
                 }
                 ToDaemon::Close { channel } => {
-                    if let Some(attachment) = self.registry.close(self.id, channel) {
-                        self.worker.detach(attachment);
-                    }
+                    self.close(channel);
                 }
             }
         }
@@ -189,7 +188,7 @@ impl Session {
         let attachment = self.registry.open(self.id, channel, function, &geometry)?;
         let attached = self.attach(attachment, function, size, memory).await;
         attached.map_err(|why| {
-            self.registry.close(self.id, channel);
+            self.close(channel);
             OpenRefusal::Unavailable { name: function.to_owned(), why }
         })
     }
@@ -202,7 +201,14 @@ impl Session {
         memory: OwnedFd,
     ) -> Result<(Signature, OwnedFd), String> {
         let (ours, theirs) = wake::pair().map_err(|error| error.to_string())?;
-        let signature = self.worker.attach(attachment, function, size, memory, ours).await?;
+        let worker = self.devices.of(function).ok_or("no device serves it")?;
+        let signature = worker.attach(attachment, function, size, memory, ours).await?;
         Ok((signature, theirs))
+    }
+
+    fn close(&self, channel: ChannelId) {
+        if let Some((attachment, function)) = self.registry.close(self.id, channel) {
+            self.devices.detach(&function, attachment);
+        }
     }
 }

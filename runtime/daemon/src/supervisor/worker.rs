@@ -3,13 +3,13 @@
 //! `Worker` is a handle that tasks share; the *keeper* is the task behind it. It starts the process,
 //! carries questions to it and answers back, and starts the next one when it dies.
 
+use super::channels::Answer;
+use super::devices::Found;
 use super::keeper::{Keeper, absent_device};
 use super::registry::Registry;
 use super::{Served, SupervisorError};
-use crate::clock::Clock;
 use crate::link::Attachment;
 use crate::options::SupervisorOptions;
-use gpumux_core::MonoTime;
 use gpumux_wire::geometry::ChannelSize;
 use gpumux_wire::signature::Signature;
 use gpumux_wire::status::{DeviceStatus, FunctionStatus};
@@ -17,7 +17,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long a worker may take to serve a channel.
@@ -34,42 +33,48 @@ pub(super) enum Question {
     /// Answered when the first worker is ready, or will never be.
     Ready(oneshot::Sender<Result<(), String>>),
     /// Serve a channel.
-    Attach {
-        attachment: Attachment,
-        function: String,
-        size: ChannelSize,
-        memory: OwnedFd,
-        wake: OwnedFd,
-        answer: oneshot::Sender<Result<Signature, String>>,
-    },
+    Attach(Box<Attaching>),
     /// Leave a channel.
     Detach(Attachment),
     /// Send figures.
     Report(oneshot::Sender<Report>),
     /// Finish what was admitted; answered when that is done, or nobody is left to do it.
     Drain(oneshot::Sender<()>),
+    /// Forget what a function has done; answered when that is done.
+    Clear(String, oneshot::Sender<()>),
     /// End the process; answered when it is gone.
     Stop(oneshot::Sender<()>),
+}
+
+/// A channel to serve.
+#[derive(Debug)]
+pub(super) struct Attaching {
+    pub(super) attachment: Attachment,
+    pub(super) function: String,
+    pub(super) size: ChannelSize,
+    pub(super) memory: OwnedFd,
+    pub(super) wake: OwnedFd,
+    pub(super) answer: Answer,
 }
 
 /// A handle to the keeper.
 #[derive(Clone, Debug)]
 pub(super) struct Worker {
     questions: mpsc::UnboundedSender<Question>,
-    clock: Clock,
+    ordinal: u32,
 }
 
 impl Worker {
-    /// Starts the keeper, which starts the process.
-    pub(super) fn start(
+    /// Makes a handle, and the keeper behind it, which starts the process when it is run.
+    pub(super) fn new(
         options: &SupervisorOptions,
+        found: Found,
         functions: Vec<Served>,
         registry: &Arc<Registry>,
-    ) -> Result<(Self, JoinHandle<()>), SupervisorError> {
+    ) -> Result<(Self, impl Future<Output = ()> + use<>), SupervisorError> {
         let (questions, inbox) = mpsc::unbounded_channel();
-        let keeper = Keeper::new(options.clone(), functions, Arc::clone(registry))?;
-        let task = tokio::spawn(keeper.keep(inbox));
-        Ok((Self { questions, clock: Clock::start() }, task))
+        let keeper = Keeper::new(options.clone(), found, functions, Arc::clone(registry))?;
+        Ok((Self { questions, ordinal: found.ordinal }, keeper.keep(inbox)))
     }
 
     /// Waits until the first worker is ready.
@@ -90,11 +95,13 @@ impl Worker {
         wake: OwnedFd,
     ) -> Result<Signature, String> {
         let function = function.to_owned();
-        let question =
-            |answer| Question::Attach { attachment, function, size, memory, wake, answer };
+        let question = |answer| {
+            let attaching = Attaching { attachment, function, size, memory, wake, answer };
+            Question::Attach(Box::new(attaching))
+        };
         match timeout(ATTACH_LIMIT, self.ask(question)).await {
             Ok(Some(answer)) => answer,
-            Ok(None) => Err("the device's worker died: try again in a moment".to_owned()),
+            Ok(None) => Err("the device's worker cannot serve it: see the daemon's log".to_owned()),
             Err(_) => Err("the device's worker does not answer: try again later".to_owned()),
         }
     }
@@ -109,8 +116,8 @@ impl Worker {
     pub(super) async fn report(&self) -> Report {
         match timeout(REPORT_LIMIT, self.ask(Question::Report)).await {
             Ok(Some(report)) => report,
-            Ok(None) => (Vec::new(), absent_device("ended", 0, None)),
-            Err(_) => (Vec::new(), absent_device("silent", 0, None)),
+            Ok(None) => (Vec::new(), absent_device("ended", self.ordinal)),
+            Err(_) => (Vec::new(), absent_device("silent", self.ordinal)),
         }
     }
 
@@ -124,9 +131,9 @@ impl Worker {
         let _ended = self.ask(Question::Stop).await;
     }
 
-    /// Since the daemon's start.
-    pub(super) fn uptime(&self) -> Duration {
-        self.clock.now().since(MonoTime::ZERO)
+    /// Has the keeper forget what a function has done.
+    pub(super) async fn clear(&self, function: &str) {
+        let _ended = self.ask(|answer| Question::Clear(function.to_owned(), answer)).await;
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {

@@ -1,8 +1,9 @@
 //! One attached channel, as the dispatch thread sees it: which of its slots are open, and what its
 //! peer asks next.
 
+use crate::ledger::Ledger;
 use crate::link::Attachment;
-use gpumux_core::{FunctionId, RequestId};
+use gpumux_core::{FunctionId, MonoTime, RequestId};
 use gpumux_wire::channel::WorkerSide;
 use gpumux_wire::record::{Entry, ResponseRecord, SubmissionKind};
 use gpumux_wire::request::{RawRequest, Violation};
@@ -17,6 +18,8 @@ pub(super) struct Channel {
     pub(super) side: WorkerSide,
     /// The worker's end of the wake-up channel.
     pub(super) wake: OwnedFd,
+    /// What the next worker will believe.
+    pub(super) ledger: Ledger,
     /// The request that each slot holds open.
     slots: Box<[Option<Held>]>,
     /// Open slots.
@@ -29,6 +32,8 @@ pub(super) struct Channel {
 /// Where a channel is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// It was another worker's; what that one had accepted is to be taken up first.
+    Resuming,
     /// Its peer is heard and answered.
     Serving,
     /// Nothing is read from it nor answered any more; what it holds is still to be cancelled.
@@ -60,39 +65,39 @@ pub(super) enum Asked {
 }
 
 impl Channel {
+    /// A channel with its shared parts, to be served at `stage`.
     pub(super) fn new(
         attachment: Attachment,
         function: FunctionId,
-        side: WorkerSide,
-        wake: OwnedFd,
+        (side, wake, ledger): (WorkerSide, OwnedFd, Ledger),
+        stage: Stage,
     ) -> Self {
         let slots = vec![None; side.geometry().slots() as usize].into_boxed_slice();
-        Self {
-            attachment,
-            function,
-            side,
-            wake,
-            slots,
-            open: 0,
-            stage: Stage::Serving,
-            unannounced: false,
-        }
+        Self { attachment, function, side, wake, ledger, slots, open: 0, stage, unannounced: false }
     }
 
-    /// Takes the next entry of the submission ring, if there is one.
-    pub(super) fn next(&mut self) -> Result<Option<Asked>, Violation> {
-        let Some(word) = self.side.submissions.pop()? else { return Ok(None) };
+    /// Takes the next entry of the submission ring, if there is one. A request that it submits is
+    /// accepted: whatever becomes of this worker, it has an end.
+    pub(super) fn next(&mut self, now: MonoTime) -> Result<Option<Asked>, Violation> {
+        let Some(word) = self.side.submissions.peek()? else { return Ok(None) };
         let Entry { slot, kind, generation } = Entry::decode(word, self.side.geometry().slots())?;
         let held = self.slots[slot as usize];
-        match (kind, held) {
-            (SubmissionKind::Submit, Some(_)) => Err(Violation::SlotBusy { slot }),
-            (SubmissionKind::Submit, None) => Ok(Some(Asked::Submit { slot, generation })),
+        let asked = match (kind, held) {
+            (SubmissionKind::Submit, Some(_)) => return Err(Violation::SlotBusy { slot }),
+            (SubmissionKind::Submit, None) => {
+                self.ledger.accept(slot, generation, self.side.submissions.head(), now);
+                Asked::Submit { slot, generation }
+            }
             (SubmissionKind::Cancel, Some(held)) if held.generation == generation => {
-                Ok(Some(Asked::Cancel(held.request)))
+                self.ledger.cancel(slot);
+                Asked::Cancel(held.request)
             }
             // The request ended while its cancellation was on the way.
-            (SubmissionKind::Cancel, _) => Ok(Some(Asked::Nothing)),
-        }
+            (SubmissionKind::Cancel, _) => Asked::Nothing,
+        };
+        self.ledger.take(self.side.submissions.head().wrapping_add(1));
+        self.side.submissions.advance();
+        Ok(Some(asked))
     }
 
     /// Copies a submitted slot's record out, and sees that it is the use of the slot that was meant.
@@ -134,14 +139,19 @@ impl Channel {
 
     /// Publishes an answer, unless nobody is there to read it.
     pub(super) fn answer(&mut self, slot: u32, record: &ResponseRecord) -> Result<(), Violation> {
-        if self.stage != Stage::Serving {
+        if !matches!(self.stage, Stage::Serving | Stage::Resuming) {
             return Ok(());
         }
+        self.ledger.begin_answer(slot);
         self.side.write_response(slot, record);
         let kind = SubmissionKind::Submit;
         let entry = Entry { slot, kind, generation: record.generation };
+        let staged = self.side.completions.stage(entry.encode());
+        self.ledger.answer(staged.map_err(|_| Violation::CompletionRing)?);
+        self.side.completions.publish();
+        self.ledger.free(slot);
         self.unannounced = true;
-        self.side.completions.push(entry.encode()).map_err(|_| Violation::CompletionRing)
+        Ok(())
     }
 
     /// Wakes the peer if answers were published and it sleeps.

@@ -3,6 +3,7 @@
 use super::channel::Channel;
 use crate::link::Attachment;
 use crossbeam::queue::ArrayQueue;
+use gpumux_core::FunctionId;
 use gpumux_wire::request::Violation;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -10,8 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Commands that may wait; more, and the control thread waits for room.
 const COMMANDS: usize = 256;
-/// News that may wait. Each channel has at most two pieces under way: a violation and its leave.
-pub(super) const NEWS: usize = 2 * super::dispatch::CHANNELS_MAX + 1;
+/// News that may wait. Each channel has at most two pieces under way, a violation and its leave; the
+/// thread drains once and ends once.
+pub(super) const NEWS: usize = 2 * super::dispatch::CHANNELS_MAX + 2;
 
 /// From control to dispatch.
 #[derive(Debug)]
@@ -20,6 +22,10 @@ pub(super) enum Command {
     Attach(Box<Channel>),
     /// Leave a channel.
     Detach(Attachment),
+    /// Every channel that another worker served is attached: take up what it had accepted.
+    Resume,
+    /// Serve a function again that was quarantined.
+    Clear(FunctionId),
     /// Admit nothing more.
     Drain,
     /// End the thread.
@@ -35,6 +41,8 @@ pub(super) enum News {
     Violation(Attachment, Violation),
     /// Nothing is admitted, waits or runs.
     Drained,
+    /// The thread ends, by request or because it cannot go on.
+    Ended,
 }
 
 /// A bounded queue and its bell.

@@ -1,11 +1,13 @@
 //! The worker's control thread: it speaks with the supervisor, maps channels, and reports.
 
-use super::channel::Channel;
+use super::beat::Beat;
+use super::channel::{Channel, Stage};
 use super::commands::{Command, News, Queue};
 use super::dispatch::CHANNELS_MAX;
 use super::loading::Named;
 use super::startup::{self, DispatchError, Ready, Setup};
 use crate::clock::Clock;
+use crate::ledger::Ledger;
 use crate::link::{Attachment, FromWorker, ToWorker};
 use crate::options::{DeviceChoice, WorkerOptions};
 use gpumux_core::{FunctionId, Limits};
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Open requests of a worker, all channels together.
@@ -28,8 +31,8 @@ const REQUESTS_MAX: u32 = 8192;
 const LANES: u16 = 1;
 /// Segments of a batch that may be outstanding.
 const RUN_AHEAD: u32 = 2;
-/// Descriptors beside a message of the supervisor: a memfd and a wake-up end.
-const DESCRIPTORS_MAX: usize = 2;
+/// Descriptors beside a message of the supervisor: a memfd, a wake-up end and a ledger.
+const DESCRIPTORS_MAX: usize = 3;
 
 /// Why a worker ended other than by request.
 #[derive(Debug, Error)]
@@ -52,15 +55,12 @@ pub(crate) enum WorkerError {
     /// The dispatch thread could not load or go on.
     #[error(transparent)]
     Dispatch(#[from] DispatchError),
+    /// The dispatch thread does not come back from a call.
+    #[error("the dispatch thread has not looked around for {0:?}: a call to the driver hangs")]
+    Silent(Duration),
     /// The dispatch thread ended where it should not.
     #[error("the dispatch thread ended by itself")]
     Ended,
-}
-
-impl WorkerError {
-    fn is_absence_of_device(&self) -> bool {
-        matches!(self, Self::Dispatch(DispatchError::NoGpu(error)) if error.is_absence())
-    }
 }
 
 /// How a dispatch thread ended that did not get ready.
@@ -75,13 +75,17 @@ fn join(dispatch: JoinHandle<Result<(), DispatchError>>) -> WorkerError {
 ///
 /// # Errors
 /// [`WorkerError`]: the supervisor was told, where it still could be.
-pub(crate) fn run(device: DeviceChoice, options: WorkerOptions) -> Result<(), WorkerError> {
+pub(crate) fn run(
+    device: DeviceChoice,
+    ordinal: u32,
+    options: WorkerOptions,
+) -> Result<(), WorkerError> {
     let socket =
         std::io::stdin().as_fd().try_clone_to_owned().map_err(|_| WorkerError::NotSpawned)?;
-    let outcome = Worker::start(&socket, device, options).and_then(Worker::serve);
+    let outcome = Worker::start(&socket, (device, ordinal), options).and_then(Worker::serve);
     if let Err(error) = &outcome {
-        let (what, no_device) = (error.to_string(), error.is_absence_of_device());
-        let _told = packet::send(&socket, &FromWorker::Unfit { what, no_device }, &[]);
+        let what = error.to_string();
+        let _told = packet::send(&socket, &FromWorker::Unfit { what }, &[]);
     }
     outcome
 }
@@ -92,6 +96,9 @@ struct Worker<'a> {
     commands: Arc<Queue<Command>>,
     news: Arc<Queue<News>>,
     dispatch: JoinHandle<Result<(), DispatchError>>,
+    beat: Arc<Beat>,
+    hang_limit: Duration,
+    ordinal: u32,
     channels: usize,
     policy: String,
 }
@@ -100,29 +107,36 @@ impl<'a> Worker<'a> {
     /// Has the dispatch thread load what the supervisor names, and waits until it is ready.
     fn start(
         socket: &'a OwnedFd,
-        device: DeviceChoice,
+        (device, ordinal): (DeviceChoice, u32),
         options: WorkerOptions,
     ) -> Result<Self, WorkerError> {
+        let (functions, incarnation) = hear_functions(socket)?;
+        let beat = Arc::new(Beat::asleep());
+        let hang_limit = options.hang_limit.into();
         let commands = Arc::new(Queue::commands()?);
         let news = Arc::new(Queue::news()?);
         let setup = Setup {
             device,
-            functions: hear_functions(socket)?,
-            clock: Clock::start(),
+            ordinal,
+            functions,
             limits: Limits { requests: REQUESTS_MAX, lanes: LANES, run_ahead: RUN_AHEAD },
             policy: options.policy.clone(),
             spin: options.spin.into(),
             core: options.dispatch_core,
+            hang_limit,
+            incarnation,
+            beat: Arc::clone(&beat),
             commands: Arc::clone(&commands),
             news: Arc::clone(&news),
         };
         let (tell, told) = sync_channel(1);
-        let bell = Arc::clone(&news);
+        let last_words = Arc::clone(&news);
         let builder = std::thread::Builder::new().name("dispatch".to_owned());
         let dispatch = builder
             .spawn(move || {
                 let ended = startup::run(setup, &tell);
-                bell.ring();
+                // There is room: see `NEWS`.
+                let _room = last_words.push(News::Ended);
                 ended
             })
             .map_err(|error| WorkerError::Spawn(error.to_string()))?;
@@ -133,7 +147,18 @@ impl<'a> Worker<'a> {
         }
         packet::send(socket, &FromWorker::Ready, &[])?;
         let policy = options.policy;
-        Ok(Self { socket, ready, commands, news, dispatch, channels: 0, policy })
+        Ok(Self {
+            socket,
+            ready,
+            commands,
+            news,
+            dispatch,
+            beat,
+            hang_limit,
+            ordinal,
+            channels: 0,
+            policy,
+        })
     }
 
     fn serve(mut self) -> Result<(), WorkerError> {
@@ -150,8 +175,7 @@ impl<'a> Worker<'a> {
                 ends.map(|end| end.revents().is_some_and(|events| !events.is_empty()));
             if news {
                 self.news.quiet();
-                self.take_news()?;
-                if self.dispatch.is_finished() {
+                if self.take_news()? {
                     return self.stop();
                 }
             }
@@ -169,9 +193,10 @@ impl<'a> Worker<'a> {
         };
         match message {
             ToWorker::Load { .. } => return Err(WorkerError::OutOfTurn("`load`")),
-            ToWorker::Start => return Err(WorkerError::OutOfTurn("`start`")),
-            ToWorker::Attach { attachment, function, size } => {
-                let answer = match self.attach(attachment, &function, size, descriptors) {
+            ToWorker::Start { .. } => return Err(WorkerError::OutOfTurn("`start`")),
+            ToWorker::Attach { attachment, function, size, resumes } => {
+                let stage = if resumes { Stage::Resuming } else { Stage::Serving };
+                let answer = match self.attach((attachment, stage), &function, size, descriptors) {
                     Ok(channel) => {
                         self.command(Command::Attach(Box::new(channel)));
                         self.channels += 1;
@@ -182,6 +207,19 @@ impl<'a> Worker<'a> {
                 packet::send(self.socket, &answer, &[])?;
             }
             ToWorker::Detach { attachment } => self.command(Command::Detach(attachment)),
+            ToWorker::Resume => self.command(Command::Resume),
+            ToWorker::Clear { function } => {
+                if let Some(function) = self.find(&function) {
+                    self.command(Command::Clear(function));
+                }
+            }
+            ToWorker::Ping => {
+                let silent = self.beat.silent_for(Clock.now());
+                if silent > self.hang_limit {
+                    return Err(WorkerError::Silent(silent));
+                }
+                packet::send(self.socket, &FromWorker::Pong, &[])?;
+            }
             ToWorker::Drain => self.command(Command::Drain),
             ToWorker::Report => self.report()?,
         }
@@ -191,7 +229,7 @@ impl<'a> Worker<'a> {
     /// Maps a channel that the supervisor has vetted.
     fn attach(
         &self,
-        attachment: Attachment,
+        (attachment, stage): (Attachment, Stage),
         function: &str,
         size: ChannelSize,
         descriptors: Vec<OwnedFd>,
@@ -199,14 +237,20 @@ impl<'a> Worker<'a> {
         if self.channels >= CHANNELS_MAX {
             return Err(format!("the device's worker serves {CHANNELS_MAX} channels already"));
         }
-        let place = self.ready.infos.iter().position(|loaded| loaded.name == function);
-        let place = place.and_then(|place| u16::try_from(place).ok());
-        let function = place.map(FunctionId).ok_or("the worker has not loaded it")?;
-        let [memory, wake]: [OwnedFd; 2] =
+        let function = self.find(function).ok_or("the worker has not loaded it")?;
+        let [memory, wake, ledger]: [OwnedFd; 3] =
             descriptors.try_into().map_err(|_| "its descriptors did not arrive")?;
         let geometry = Geometry::new(size).map_err(|error| error.to_string())?;
         let mapping = Mapping::new(&memory, geometry).map_err(|error| error.to_string())?;
-        Ok(Channel::new(attachment, function, WorkerSide::new(&mapping), wake))
+        let slots = geometry.slots();
+        let ledger = Ledger::map(&ledger, slots).map_err(|error| error.to_string())?;
+        let side = WorkerSide::resume(&mapping, ledger.head(), ledger.tail());
+        Ok(Channel::new(attachment, function, (side, wake, ledger), stage))
+    }
+
+    fn find(&self, name: &str) -> Option<FunctionId> {
+        let place = self.ready.infos.iter().position(|loaded| loaded.name == name)?;
+        u16::try_from(place).ok().map(FunctionId)
     }
 
     /// Hands a command over. The dispatch thread takes some in every pass, so room comes.
@@ -220,7 +264,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn take_news(&mut self) -> Result<(), WorkerError> {
+    /// Takes what the dispatch thread says. Says whether that thread ends.
+    fn take_news(&mut self) -> Result<bool, WorkerError> {
         while let Some(news) = self.news.pop() {
             let message = match news {
                 News::Left(channel) => {
@@ -232,10 +277,11 @@ impl<'a> Worker<'a> {
                     FromWorker::Violation { attachment, what: violation.to_string() }
                 }
                 News::Drained => FromWorker::Drained,
+                News::Ended => return Ok(true),
             };
             packet::send(self.socket, &message, &[])?;
         }
-        Ok(())
+        Ok(false)
     }
 
     fn report(&self) -> Result<(), WorkerError> {
@@ -254,6 +300,8 @@ impl<'a> Worker<'a> {
                 batches: counters.batch_count(),
                 padding_share: counters.padding_share(),
                 latency_us: counters.latency(),
+                quarantined: None,
+                device: self.ordinal,
             };
             packet::send(self.socket, &FromWorker::FunctionReport(status), &[])?;
         }
@@ -268,6 +316,7 @@ impl<'a> Worker<'a> {
             sms: device.sms,
             memory_bytes: device.memory_bytes,
             state: "ready".to_owned(),
+            ordinal: self.ordinal,
             worker_pid: Some(std::process::id()),
             worker_restarts: 0,
             lanes: counters.lanes.iter().map(lane).collect(),
@@ -287,19 +336,24 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Takes the supervisor's list of functions.
-fn hear_functions(socket: &OwnedFd) -> Result<Vec<Named>, WorkerError> {
+/// Takes the supervisor's list of functions, and which worker of its device this is.
+fn hear_functions(socket: &OwnedFd) -> Result<(Vec<Named>, u32), WorkerError> {
     let mut functions = Vec::new();
     loop {
-        match packet::receive(socket, 0)?.0 {
-            ToWorker::Load { name, config, plan } => {
-                functions.push(Named { name, config: *config, plan });
+        let out_of_turn = match packet::receive(socket, 0)?.0 {
+            ToWorker::Load { name, config, plan, quarantined } => {
+                functions.push(Named { name, config: *config, plan, quarantined });
+                continue;
             }
-            ToWorker::Start => return Ok(functions),
-            ToWorker::Attach { .. } => return Err(WorkerError::OutOfTurn("`attach`")),
-            ToWorker::Detach { .. } => return Err(WorkerError::OutOfTurn("`detach`")),
-            ToWorker::Report => return Err(WorkerError::OutOfTurn("`report`")),
-            ToWorker::Drain => return Err(WorkerError::OutOfTurn("`drain`")),
-        }
+            ToWorker::Start { incarnation } => return Ok((functions, incarnation)),
+            ToWorker::Attach { .. } => "`attach`",
+            ToWorker::Detach { .. } => "`detach`",
+            ToWorker::Resume => "`resume`",
+            ToWorker::Clear { .. } => "`clear`",
+            ToWorker::Ping => "`ping`",
+            ToWorker::Report => "`report`",
+            ToWorker::Drain => "`drain`",
+        };
+        return Err(WorkerError::OutOfTurn(out_of_turn));
     }
 }

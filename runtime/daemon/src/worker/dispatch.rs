@@ -1,27 +1,24 @@
 //! The dispatch thread: reads the rings, asks the scheduler, does what it says.
 //!
-//! One pass looks at everything once, with a bound on each, and then either goes round again or
+//! What a pass does is in four files beside this one: `intake` reads what peers ask, `completion` tells
+//! them how it ended, `attendance` has channels come and go, `recovery` takes up what another worker
+//! had accepted. One pass looks at everything once, with a bound on each, and then either goes round again or
 //! sleeps. After its start this thread does not allocate, lock, log or format.
 
-use super::channel::{Asked, Channel, Stage};
+use super::beat::Beat;
+use super::channel::{Channel, Stage};
 use super::commands::{Command, News, Queue};
 use super::counters::Counters;
 use super::function::Function;
 use super::gpu::Gpu;
-use super::open::{Open, OpenRequests, Seat};
+use super::open::{OpenRequests, Seat};
 use super::runner::Runner;
 use super::sleep::{Bed, Waker};
 use super::spin::Spin;
 use super::startup::DispatchError;
 use crate::clock::Clock;
-use gpumux_core::{
-    Action, BatchId, Ending, Event, FunctionId, LaneId, MonoTime, RequestId, Scheduler,
-};
+use gpumux_core::{Action, BatchId, Event, FunctionId, LaneId, MonoTime, Scheduler};
 use gpumux_cuda::TransferError;
-use gpumux_engine::Verdict;
-use gpumux_wire::outcome::{Outcome, Reason, Refusal};
-use gpumux_wire::record::ResponseRecord;
-use gpumux_wire::request::{Rejection, Violation};
 use gpumux_wire::wake;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,8 +27,6 @@ use std::time::Duration;
 
 /// Most channels that a worker serves.
 pub(super) const CHANNELS_MAX: usize = 1024;
-/// Entries taken from one ring before the others have their turn.
-const ENTRIES_A_PASS: usize = 32;
 /// Commands taken in one pass.
 const COMMANDS_A_PASS: usize = 16;
 
@@ -40,19 +35,18 @@ const SOUNDNESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The thread's state.
 pub(super) struct Dispatch {
-    clock: Clock,
-    scheduler: Scheduler,
-    functions: Vec<Function>,
+    pub(super) scheduler: Scheduler,
+    pub(super) functions: Vec<Function>,
     /// By lane.
-    runners: Vec<Runner>,
-    counters: Arc<Counters>,
+    pub(super) runners: Vec<Runner>,
+    pub(super) counters: Arc<Counters>,
     commands: Arc<Queue<Command>>,
     news: Arc<Queue<News>>,
     /// Room for `CHANNELS_MAX`; the first `places` have been in use.
-    channels: Vec<Option<Box<Channel>>>,
-    places: usize,
-    open: OpenRequests,
-    bed: Bed,
+    pub(super) channels: Vec<Option<Box<Channel>>>,
+    pub(super) places: usize,
+    pub(super) open: OpenRequests,
+    pub(super) bed: Bed,
     spin: Spin,
     /// Whether to spin while the device works. The emulated one needs the core for that.
     spins_while_busy: bool,
@@ -62,15 +56,20 @@ pub(super) struct Dispatch {
     wake: MonoTime,
     draining: bool,
     stopped: bool,
-    /// What the device answered when it could not go on.
-    broken: Option<TransferError>,
+    /// Numbers batches for the ledger; no other worker of the device uses the same.
+    serial: u64,
+    hang_limit: Duration,
+    beat: Arc<Beat>,
+    /// When to ask next whether the device is sound.
+    next_look: MonoTime,
+    /// Why the device cannot go on.
+    broken: Option<DispatchError>,
     // Dropped last: lanes and plans go before their device.
     gpu: Gpu,
 }
 
 /// What the thread is made of.
 pub(super) struct Parts {
-    pub(super) clock: Clock,
     pub(super) scheduler: Scheduler,
     pub(super) functions: Vec<Function>,
     pub(super) runners: Vec<Runner>,
@@ -80,6 +79,11 @@ pub(super) struct Parts {
     pub(super) spin: Spin,
     /// Most open requests.
     pub(super) requests: u32,
+    /// Longest time without progress on a busy lane.
+    pub(super) hang_limit: Duration,
+    /// Which worker of its device this is.
+    pub(super) incarnation: u32,
+    pub(super) beat: Arc<Beat>,
     pub(super) gpu: Gpu,
 }
 
@@ -97,8 +101,12 @@ impl Dispatch {
             wake: MonoTime::NEVER,
             draining: false,
             stopped: false,
+            // Far fewer than 2^40 batches run in the life of one worker.
+            serial: u64::from(parts.incarnation) << 40,
+            hang_limit: parts.hang_limit,
+            beat: parts.beat,
+            next_look: MonoTime::ZERO,
             broken: None,
-            clock: parts.clock,
             scheduler: parts.scheduler,
             functions: parts.functions,
             runners: parts.runners,
@@ -112,12 +120,23 @@ impl Dispatch {
 
     /// Runs until the control thread says stop, or the device or the kernel refuses to go on.
     pub(super) fn run(mut self) -> Result<(), DispatchError> {
+        let ended = self.serve();
+        if ended.is_err() {
+            // Who knows what still runs: to give lanes back would be to wait for it. The process
+            // ends, and its supervisor sees to that.
+            std::mem::forget(self);
+        }
+        ended
+    }
+
+    fn serve(&mut self) -> Result<(), DispatchError> {
         let mut idle = false;
         while !self.stopped {
             if let Some(error) = self.broken.take() {
-                return Err(error.into());
+                return Err(error);
             }
-            let now = self.clock.now();
+            let now = Clock.now();
+            self.beat.awake(now);
             if self.pass(now) {
                 self.spin.worked(now, idle);
                 idle = false;
@@ -144,6 +163,9 @@ impl Dispatch {
             self.empty(now, place);
         }
         worked |= self.take_retired(now);
+        if self.next_look <= now {
+            self.look(now);
+        }
         if self.wake <= now {
             self.wake = MonoTime::NEVER;
             self.feed(now, Event::Tick);
@@ -167,12 +189,25 @@ impl Dispatch {
     fn take_retired(&mut self, now: MonoTime) -> bool {
         let mut worked = false;
         for index in 0..self.runners.len() {
-            while let Some(batch) = self.runners[index].retired() {
+            while let Some(batch) = self.runners[index].retired(now) {
                 self.feed(now, Event::SegmentRetired { batch });
                 worked = true;
             }
         }
         worked
+    }
+
+    /// Asks whether the device is sound, and whether it makes progress: neither wakes anybody.
+    fn look(&mut self, now: MonoTime) {
+        self.next_look = now.after(SOUNDNESS_INTERVAL);
+        for runner in &self.runners {
+            let Some(since) = runner.stands_since() else { continue };
+            if let Err(error) = runner.check() {
+                self.broken.get_or_insert(TransferError::from(error).into());
+            } else if now.since(since) > self.hang_limit {
+                self.broken.get_or_insert(DispatchError::Hung(self.hang_limit));
+            }
+        }
     }
 
     fn take_commands(&mut self, now: MonoTime) -> bool {
@@ -192,6 +227,8 @@ impl Dispatch {
                         self.leave(place);
                     }
                 }
+                Command::Resume => self.resume(now),
+                Command::Clear(function) => self.functions[function.index()].quarantined = false,
                 Command::Drain => {
                     self.draining = true;
                     self.feed(now, Event::Drain);
@@ -202,77 +239,8 @@ impl Dispatch {
         worked
     }
 
-    fn attach(&mut self, channel: Box<Channel>) {
-        // The control thread counts channels, and never sends more than there are places.
-        let place = self.channels.iter().position(Option::is_none).expect("a place is free");
-        let function = channel.function;
-        if self.bed.admit(place, &channel.wake).is_err() {
-            return self.tell(News::Left(channel));
-        }
-        self.counters.functions[function.index()].set_channels(|count| count + 1);
-        self.channels[place] = Some(channel);
-        self.places = self.places.max(place + 1);
-    }
-
-    /// Reads what a peer asks, a bounded number of entries.
-    fn read_ring(&mut self, now: MonoTime, place: usize) -> bool {
-        for taken in 0..ENTRIES_A_PASS {
-            let Some(channel) = &mut self.channels[place] else { return taken > 0 };
-            if channel.stage != Stage::Serving {
-                return taken > 0;
-            }
-            match channel.next() {
-                Ok(None) => return taken > 0,
-                Ok(Some(Asked::Nothing)) => (),
-                Ok(Some(Asked::Cancel(request))) => self.feed(now, Event::Cancelled { request }),
-                Ok(Some(Asked::Submit { slot, generation })) => {
-                    self.submit(now, place, slot, generation);
-                }
-                Err(violation) => self.violate(place, violation),
-            }
-        }
-        true
-    }
-
-    fn submit(&mut self, now: MonoTime, place: usize, slot: u32, generation: u32) {
-        let Some(channel) = &mut self.channels[place] else { return };
-        let function = channel.function;
-        let counters = &self.counters.functions[function.index()];
-        counters.arrived();
-        let arena_bytes = channel.side.geometry().arena_bytes();
-        let signature = &self.functions[function.index()].signature;
-        let read = channel.read(slot, generation).map_err(Rejection::Violation);
-        let request = match read.and_then(|raw| raw.check(signature, arena_bytes)) {
-            Ok(request) => request,
-            Err(Rejection::Violation(violation)) => return self.violate(place, violation),
-            Err(Rejection::Refused(refusal)) => {
-                return self.refuse_unread(place, slot, generation, refusal);
-            }
-        };
-        let seat = None;
-        let open = Open { channel: place, slot, generation, function, arrived: now, request, seat };
-        let Some(id) = self.open.insert(open) else {
-            let refusal = Refusal::because(Reason::QueueFull);
-            return self.refuse_unread(place, slot, generation, refusal);
-        };
-        channel.hold(slot, generation, id);
-        let budget = request.budget_us().map(Duration::from_micros);
-        let length = request.length();
-        self.feed(now, Event::Arrived { request: id, function, length, budget });
-    }
-
-    /// Answers a slot whose request never reached the scheduler.
-    fn refuse_unread(&mut self, place: usize, slot: u32, generation: u32, refusal: Refusal) {
-        let Some(channel) = &mut self.channels[place] else { return };
-        let outcome = Outcome::Refused(refusal);
-        self.counters.functions[channel.function.index()].ended(outcome, Duration::ZERO);
-        if let Err(violation) = channel.answer(slot, &ResponseRecord::of(generation, outcome)) {
-            self.violate(place, violation);
-        }
-    }
-
     /// Gives the scheduler an event, and does what follows from it.
-    fn feed(&mut self, now: MonoTime, event: Event) {
+    pub(super) fn feed(&mut self, now: MonoTime, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next {
             self.actions.clear();
@@ -288,7 +256,7 @@ impl Dispatch {
     fn perform(&mut self, now: MonoTime, action: Action) {
         match action {
             Action::Begin { batch, lane } => self.begin(batch, lane),
-            Action::Issue { batch: _, lane, segment } => self.issue(lane, segment),
+            Action::Issue { batch: _, lane, segment } => self.issue(now, lane, segment),
             Action::Complete { request, ending } => self.complete(now, request, ending),
             Action::Release { batch } => {
                 let holds = |runner: &&mut Runner| {
@@ -303,12 +271,18 @@ impl Dispatch {
     /// Gathers a batch for its lane.
     fn begin(&mut self, batch: BatchId, lane: LaneId) {
         let (mut count, mut longest, mut own) = (0u32, 0, 0);
+        self.serial += 1;
         for member in self.scheduler.members(batch) {
             let open = self.open.get_mut(member);
             open.seat = Some(Seat { lane: lane.index(), place: count as usize });
             count += 1;
             longest = longest.max(open.request.length());
             own += u64::from(open.request.length());
+            let channel = self.channels[open.channel].as_ref();
+            channel
+                .expect("it stays while a request of it is open")
+                .ledger
+                .run(open.slot, self.serial);
         }
         let id = self.scheduler.function(batch);
         let function = &self.functions[id.index()];
@@ -328,105 +302,15 @@ impl Dispatch {
         self.follow_ups.push_back(Event::Begun { batch, segments });
     }
 
-    fn issue(&mut self, lane: LaneId, segment: u32) {
+    fn issue(&mut self, now: MonoTime, lane: LaneId, segment: u32) {
         let runner = &mut self.runners[lane.index()];
         let Some(function) = runner.running().map(|running| running.function) else { return };
-        if let Err(error) = runner.issue(&self.functions[function.index()], segment) {
-            self.broken.get_or_insert(error);
+        if let Err(error) = runner.issue(now, &self.functions[function.index()], segment) {
+            self.broken.get_or_insert(error.into());
         }
     }
 
-    /// What a request that ran came to: its outputs in the channel, or a refusal for its values.
-    fn result_of(&mut self, open: &Open) -> Outcome {
-        let Some(Seat { lane, place }) = open.seat else { unreachable!("it ran") };
-        let Some(running) = self.runners[lane].running() else { unreachable!("it ran") };
-        let (binding, segments) = (running.binding, running.segments);
-        if segments == 0 {
-            return Outcome::Done;
-        }
-        let model = &self.functions[open.function.index()].model;
-        let up = self.runners[lane].results();
-        match model.verdict(binding, place, up) {
-            Verdict::Good => {
-                if let Some(channel) = &mut self.channels[open.channel] {
-                    model.take(binding, place, &open.request, &mut channel.side, up);
-                }
-                Outcome::Done
-            }
-            // Where a value cannot be laid at one request's door, batches hold one request.
-            Verdict::BadValue | Verdict::Unknown => {
-                Outcome::Refused(Refusal::because(Reason::BadValue))
-            }
-        }
-    }
-
-    /// Tells a peer how its request ended.
-    fn complete(&mut self, now: MonoTime, request: RequestId, ending: Ending) {
-        let open = self.open.remove(request);
-        let outcome = match outcome_of(ending) {
-            Outcome::Done => self.result_of(&open),
-            other => other,
-        };
-        let Some(channel) = &mut self.channels[open.channel] else { return };
-        self.counters.functions[open.function.index()].ended(outcome, now.since(open.arrived));
-        let mut record = ResponseRecord::of(open.generation, outcome);
-        if let Ending::Done { queued, ran, batch } = ending {
-            record.queue_us = micros(queued);
-            record.run_us = micros(ran);
-            record.batch = batch;
-        }
-        channel.free(open.slot);
-        if let Err(violation) = channel.answer(open.slot, &record) {
-            self.violate(open.channel, violation);
-        }
-        self.part_if_done(open.channel);
-    }
-
-    /// A peer broke the protocol: its channel is left, and the supervisor ends its session.
-    fn violate(&mut self, place: usize, violation: Violation) {
-        let Some(channel) = &self.channels[place] else { return };
-        if channel.stage == Stage::Serving {
-            self.tell(News::Violation(channel.attachment, violation));
-            self.leave(place);
-        }
-    }
-
-    /// Stops serving a channel. What it holds is cancelled by the pass, not here: this may be called
-    /// while an event's actions are being performed.
-    fn leave(&mut self, place: usize) {
-        if let Some(channel) = &mut self.channels[place]
-            && channel.stage == Stage::Serving
-        {
-            channel.stage = Stage::Leaving;
-        }
-    }
-
-    /// Cancels what a leaving channel holds: what is queued ends now, what runs is awaited.
-    fn empty(&mut self, now: MonoTime, place: usize) {
-        let Some(channel) = &mut self.channels[place] else { return };
-        if channel.stage != Stage::Leaving {
-            return;
-        }
-        channel.stage = Stage::Emptying;
-        for slot in 0..channel.slot_count() {
-            // The last cancellation may have taken the channel out of the table.
-            let held = self.channels[place].as_ref().and_then(|channel| channel.held(slot));
-            if let Some(request) = held {
-                self.feed(now, Event::Cancelled { request });
-            }
-        }
-        self.part_if_done(place);
-    }
-
-    fn part_if_done(&mut self, place: usize) {
-        if let Some(channel) = self.channels[place].take_if(|channel| channel.is_done()) {
-            self.bed.dismiss(&channel.wake);
-            self.counters.functions[channel.function.index()].set_channels(|count| count - 1);
-            self.tell(News::Left(channel));
-        }
-    }
-
-    fn tell(&self, news: News) {
+    pub(super) fn tell(&self, news: News) {
         // There is room for everything that the channels there are can cause.
         assert!(self.news.push(news).is_ok(), "the news queue holds two of each channel");
     }
@@ -435,7 +319,7 @@ impl Dispatch {
     fn sleep(&mut self, now: MonoTime) -> Result<(), DispatchError> {
         let mut until = self.wake;
         if self.runners.iter().any(Runner::is_busy) {
-            until = until.min(now.after(SOUNDNESS_INTERVAL));
+            until = until.min(self.next_look);
         }
         let places = || self.channels[..self.places].iter().filter_map(Option::as_deref);
         let channels = || places().filter(|channel| channel.stage == Stage::Serving);
@@ -443,12 +327,13 @@ impl Dispatch {
         // An impossible count is work too: the next pass judges it.
         let pending = |channel: &Channel| channel.side.submissions.pending() != Ok(0);
         if !channels().any(pending) && self.commands.is_empty() {
-            let (mut gone, mut timed_out) = (None, false);
+            let mut gone = None;
+            self.beat.sleep();
             for waker in self.bed.sleep(now, until)? {
                 match waker {
                     Waker::Commands => self.commands.quiet(),
                     Waker::Device => drop(self.gpu.wake.drain()),
-                    Waker::Timer => timed_out = true,
+                    Waker::Timer => (),
                     Waker::Channel(place) => {
                         let Some(channel) = &self.channels[place] else { continue };
                         // A peer that is gone would end every sleep; the supervisor detaches it.
@@ -461,34 +346,11 @@ impl Dispatch {
             if let Some(channel) = gone.and_then(|place: usize| self.channels[place].as_ref()) {
                 self.bed.dismiss(&channel.wake);
             }
-            if timed_out {
-                for runner in self.runners.iter().filter(|runner| runner.is_busy()) {
-                    runner.check().map_err(TransferError::from)?;
-                }
-            }
         }
         for channel in self.channels[..self.places].iter().flatten() {
             channel.side.submissions.withdraw_sleep();
         }
-        self.spin.slept(now, self.clock.now());
+        self.spin.slept(now, Clock.now());
         Ok(())
     }
-}
-
-fn outcome_of(ending: Ending) -> Outcome {
-    Outcome::Refused(match ending {
-        Ending::Done { .. } => return Outcome::Done,
-        Ending::DeadlineMissed => return Outcome::DeadlineMissed,
-        Ending::Cancelled => return Outcome::Cancelled,
-        Ending::QueueFull { retry_after } => {
-            let retry_after_us = micros(retry_after);
-            Refusal { retry_after_us, ..Refusal::because(Reason::QueueFull) }
-        }
-        Ending::Draining => Refusal::because(Reason::Draining),
-        Ending::DeviceFailed => Refusal::because(Reason::DeviceFailed),
-    })
-}
-
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }

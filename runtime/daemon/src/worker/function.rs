@@ -18,4 +18,6 @@ pub(super) struct Function {
     pub(super) signature: Signature,
     pub(super) spec: FunctionSpec,
     pub(super) model: Model,
+    /// It has killed workers; what it is asked is refused until an operator clears it.
+    pub(super) quarantined: bool,
 }

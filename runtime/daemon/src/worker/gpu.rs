@@ -50,10 +50,10 @@ pub(crate) fn load_driver(choice: DeviceChoice) -> Result<Driver, NoGpu> {
 }
 
 impl Gpu {
-    /// Opens the first device of the driver that was asked for.
-    pub(super) fn open(choice: DeviceChoice) -> Result<Self, NoGpu> {
+    /// Opens a device of the driver that was asked for.
+    pub(super) fn open(choice: DeviceChoice, ordinal: u32) -> Result<Self, NoGpu> {
         let driver = load_driver(choice)?;
-        let device = Device::open(&driver, 0, DeviceOptions::default())?;
+        let device = Device::open(&driver, ordinal, DeviceOptions::default())?;
         let set_up = |error: &dyn std::fmt::Display| NoGpu::SetUp(error.to_string());
         let bytes = device.info().memory_free_bytes / RESERVED.1 * RESERVED.0;
         let bytes = usize::try_from(bytes).map_err(|error| set_up(&error))?;

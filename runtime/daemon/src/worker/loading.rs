@@ -25,6 +25,8 @@ pub(super) struct Named {
     pub(super) name: String,
     pub(super) config: FunctionConfig,
     pub(super) plan: Option<PlanFiles>,
+    /// It has killed workers.
+    pub(super) quarantined: bool,
 }
 
 /// Everything that a dispatch thread serves with.
@@ -142,7 +144,7 @@ fn assemble(
     }
     let (mut infos, mut functions) = (Vec::new(), Vec::new());
     for (function, ready) in named.into_iter().zip(ready) {
-        let Named { name, config, .. } = function;
+        let Named { name, config, quarantined, .. } = function;
         let (signature, lengths, max_batch, model) = match ready {
             Ready::Null => (builtin(&config, false), None, config.max_batch, Model::Null),
             Ready::Echo => (builtin(&config, true), None, config.max_batch, Model::Echo),
@@ -167,7 +169,7 @@ fn assemble(
             queue: config.queue,
             sharing: Sharing::AnyLength,
         };
-        functions.push(Function { signature: signature.clone(), spec, model });
+        functions.push(Function { signature: signature.clone(), spec, model, quarantined });
         infos.push(FunctionInfo { name, config, signature });
     }
     Ok(Equipment { infos, functions, runners })

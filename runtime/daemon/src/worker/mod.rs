@@ -5,18 +5,23 @@
 //! on it owns scheduler, channels and lanes (`runner`) and does none of these. They meet in two
 //! bounded queues (`commands`) and in atomic `counters`.
 
+mod attendance;
+mod beat;
 mod channel;
 mod commands;
+mod completion;
 mod control;
 mod counters;
 mod dispatch;
 mod function;
 mod gpu;
+mod intake;
 mod loading;
 mod model;
 mod onnx;
 mod open;
 mod plan_model;
+mod recovery;
 mod runner;
 mod sleep;
 mod spin;

@@ -3,7 +3,7 @@
 use super::function::Function;
 use super::model::{Binding, Traffic};
 use super::plan_model::behind;
-use gpumux_core::{BatchId, FunctionId};
+use gpumux_core::{BatchId, FunctionId, MonoTime};
 use gpumux_cuda::{CudaError, DeviceBlock, Lane, Lent, Sequence, Staging, TransferError};
 use gpumux_wire::channel::WorkerSide;
 use gpumux_wire::request::Request;
@@ -18,6 +18,8 @@ pub(super) struct Runner {
     up: Travelling,
     /// The marks of outstanding segments, oldest first.
     marks: VecDeque<Sequence>,
+    /// When the device last made progress on this lane, or got work on it while it was idle.
+    moved: MonoTime,
     running: Option<Running>,
 }
 
@@ -80,7 +82,7 @@ impl Runner {
     ) -> Self {
         let [down, up] = staging.map(Travelling::Here);
         let marks = VecDeque::with_capacity(run_ahead as usize + 1);
-        Self { index, lane, block, down, up, marks, running: None }
+        Self { index, lane, block, down, up, marks, moved: MonoTime::ZERO, running: None }
     }
 
     /// Binds a batch to this lane and gathers its inputs. Says how many segments it has.
@@ -108,7 +110,12 @@ impl Runner {
     }
 
     /// Puts one segment on the lane; with the first the inputs, behind the last the outputs.
-    pub(super) fn issue(&mut self, function: &Function, segment: u32) -> Result<(), TransferError> {
+    pub(super) fn issue(
+        &mut self,
+        now: MonoTime,
+        function: &Function,
+        segment: u32,
+    ) -> Result<(), TransferError> {
         let Some(running) = &self.running else { unreachable!("a batch was begun") };
         let segment = segment as usize;
         let address = self.block.address();
@@ -124,17 +131,21 @@ impl Runner {
             self.lane.copy_out(behind(address, up.start), lent, 0, up.len())?;
         }
         let mark = self.lane.mark()?;
+        if self.marks.is_empty() {
+            self.moved = now;
+        }
         self.marks.push_back(mark);
         Ok(self.lane.wake()?)
     }
 
     /// Takes the oldest outstanding segment if it has retired, and says whose it was.
-    pub(super) fn retired(&mut self) -> Option<BatchId> {
+    pub(super) fn retired(&mut self, now: MonoTime) -> Option<BatchId> {
         let oldest = *self.marks.front()?;
         if !self.lane.retired().has_reached(oldest) {
             return None;
         }
         self.marks.pop_front();
+        self.moved = now;
         if self.marks.is_empty() {
             self.down.reclaim(&self.lane);
             self.up.reclaim(&self.lane);
@@ -163,6 +174,11 @@ impl Runner {
     /// Whether segments are outstanding.
     pub(super) fn is_busy(&self) -> bool {
         !self.marks.is_empty()
+    }
+
+    /// Since when the device has made no progress on this lane, if it has work there.
+    pub(super) fn stands_since(&self) -> Option<MonoTime> {
+        self.is_busy().then_some(self.moved)
     }
 
     /// Whether the device is sound, as far as the driver knows.

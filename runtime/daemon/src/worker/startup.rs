@@ -1,6 +1,7 @@
 //! Getting the dispatch thread ready: the device, the functions, the scheduler. All that takes time
 //! or memory happens here, before `ready`.
 
+use super::beat::Beat;
 use super::commands::{Command, News, Queue};
 use super::counters::Counters;
 use super::dispatch::{Dispatch, Parts};
@@ -8,7 +9,6 @@ use super::function::FunctionInfo;
 use super::gpu::{Gpu, NoGpu};
 use super::loading::{self, Equipment, Named};
 use super::spin::Spin;
-use crate::clock::Clock;
 use crate::options::DeviceChoice;
 use gpumux_core::{Limits, Scheduler, policy};
 use gpumux_cuda::TransferError;
@@ -22,14 +22,21 @@ use thiserror::Error;
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) device: DeviceChoice,
+    /// Which of the driver's devices.
+    pub(super) ordinal: u32,
     pub(super) functions: Vec<Named>,
-    pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) policy: String,
     /// Longest spin before a sleep.
     pub(super) spin: Duration,
     /// The core that the thread is kept on.
     pub(super) core: Option<usize>,
+    /// Longest time without progress on a busy lane.
+    pub(super) hang_limit: Duration,
+    /// Which worker of its device this is.
+    pub(super) incarnation: u32,
+    /// When the dispatch thread last looked around.
+    pub(super) beat: Arc<Beat>,
     pub(super) commands: Arc<Queue<Command>>,
     pub(super) news: Arc<Queue<News>>,
 }
@@ -66,6 +73,9 @@ pub(crate) enum DispatchError {
     /// The device refused work, or faulted.
     #[error("the device: {0}")]
     Device(#[from] TransferError),
+    /// The device makes no progress.
+    #[error("the device made no progress on a lane for {0:?}: a kernel may never end")]
+    Hung(Duration),
 }
 
 /// Opens the device, loads the functions, says so, and serves until the control thread says stop.
@@ -74,7 +84,7 @@ pub(crate) enum DispatchError {
 /// [`DispatchError`].
 pub(super) fn run(setup: Setup, ready: &SyncSender<Ready>) -> Result<(), DispatchError> {
     pin_to(setup.core)?;
-    let gpu = Gpu::open(setup.device)?;
+    let gpu = Gpu::open(setup.device, setup.ordinal)?;
     let limits = setup.limits;
     let equipment = loading::equip(&gpu, setup.functions, limits.lanes, limits.run_ahead)
         .map_err(DispatchError::Loading)?;
@@ -92,7 +102,6 @@ pub(super) fn run(setup: Setup, ready: &SyncSender<Ready>) -> Result<(), Dispatc
     };
     let Equipment { infos, functions, runners } = equipment;
     let parts = Parts {
-        clock: setup.clock,
         scheduler,
         functions,
         runners,
@@ -101,6 +110,9 @@ pub(super) fn run(setup: Setup, ready: &SyncSender<Ready>) -> Result<(), Dispatc
         news: setup.news,
         spin: Spin::new(setup.spin),
         requests: limits.requests,
+        hang_limit: setup.hang_limit,
+        incarnation: setup.incarnation,
+        beat: setup.beat,
         gpu,
     };
     let dispatch = Dispatch::new(parts)?;

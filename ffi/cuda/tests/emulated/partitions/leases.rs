@@ -36,7 +36,7 @@ fn leases_that_would_meet_are_refused(backend: BackendKind) {
             let LeaseError::Meets { wanted: asked, lane, held, is_draining: false } = why else {
                 panic!("{why}")
             };
-            assert_eq!((asked, lane, held), (wanted.sms(), first.id(), tpcs(0..4).sms()));
+            assert_eq!((asked, lane, held), (wanted, first.id(), tpcs(0..4)));
             let text = why.to_string();
             assert!(
                 text.contains(&held.to_string()) && text.contains(&asked.to_string()),

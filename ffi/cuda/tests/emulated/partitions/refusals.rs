@@ -158,7 +158,7 @@ fn where_a_descriptor_takes_one_group_lanes_are_the_groups_of_one_split() {
         assert_eq!(rig.partitioner.backend(), BackendKind::GreenContexts);
         let Grants::These(grants) = rig.partitioner.grants() else { panic!("green contexts") };
         let sizes: Vec<u32> = grants.iter().map(|grant| grant.sms().len()).collect();
-        assert_eq!(sizes, [4, 4, 4, 4, 4, 2]);
+        assert_eq!(sizes, [6, 6, 6, 4]);
         for tpcs in grants {
             let mut lane = rig.partitioner.lease(Wanted::Tpcs(tpcs)).expect("all are apart");
             let seen = rig.partitioner.probe().measure(&mut lane).expect("a measurement").sms;

@@ -202,7 +202,7 @@ impl Rig {
         self.write(lane, &blocks[1], cells(LENGTH, ROWS, right));
         self.write(lane, &blocks[2], cells(ROWS, ROWS, |_, _| 0.0));
         let operands = Operands { a: a.of(), b: b.of(), c: c.of(), workspace: a };
-        Sum { prepared, blocks: blocks, operands }
+        Sum { prepared, blocks, operands }
     }
 
     /// Compares a sum's result with the host's, after it was added so often.

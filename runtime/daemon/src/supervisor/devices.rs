@@ -1,0 +1,251 @@
+//! The devices that this daemon serves, one worker each, and which function is served where.
+
+use super::emulated::DriverPlace;
+use super::probe::{ProbeError, probe};
+use super::registry::Registry;
+use super::worker::Worker;
+use super::{Served, SupervisorError};
+use crate::link::Attachment;
+use crate::options::{DeviceChoice, SupervisorOptions};
+use gpumux_wire::doctor::Form;
+use gpumux_wire::status::{DeviceStatus, FunctionStatus};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+/// How long the devices may take to be looked at.
+const PROBE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A device that can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Which driver it is of.
+    pub(super) choice: DeviceChoice,
+    /// Which of the driver's devices.
+    pub(super) ordinal: u32,
+    /// Bytes of its memory that are free.
+    pub(super) free_bytes: u64,
+}
+
+/// See the file's head.
+#[derive(Clone, Debug)]
+pub(super) struct Devices {
+    workers: Arc<[Worker]>,
+    /// By function, the place of its device.
+    places: Arc<HashMap<String, usize>>,
+}
+
+/// Finds the devices to serve, by looking at them in a process of its own.
+///
+/// # Errors
+/// [`SupervisorError::Unfit`]: there is none, or not the one that is asked for.
+pub(super) async fn find(options: &SupervisorOptions) -> Result<Vec<Found>, SupervisorError> {
+    let place = DriverPlace::from(options);
+    let report = match probe(&place, Form::Short, PROBE_LIMIT).await {
+        Ok(report) => report,
+        Err(ProbeError::Prepare(error)) => return Err(error.into()),
+        Err(error) => {
+            // The worker may get further than the probe; if not, it says why.
+            warn!(%error, "the devices could not be looked at: the first is served, without partitions");
+            let choice = options.device.first_choice();
+            return Ok(vec![Found { choice, ordinal: 0, free_bytes: u64::MAX }]);
+        }
+    };
+    if let Some(unusable) = report.unusable {
+        return Err(SupervisorError::Unfit(unusable.what));
+    }
+    let emulated = report.driver.is_some_and(|driver| driver.emulated);
+    let choice = if emulated { DeviceChoice::Emulated } else { DeviceChoice::Cuda };
+    let mut found = Vec::new();
+    for device in report.devices {
+        let wanted = options.devices.is_empty() || options.devices.contains(&device.ordinal);
+        match device.fault {
+            _ if !wanted => (),
+            None => found.push(Found {
+                choice,
+                ordinal: device.ordinal,
+                free_bytes: device.memory_free_bytes.unwrap_or(0),
+            }),
+            Some(fault) => {
+                warn!(device = device.ordinal, fault, "a device is not served");
+            }
+        }
+    }
+    let missing = options
+        .devices
+        .iter()
+        .find(|wanted| !found.iter().any(|device| device.ordinal == **wanted));
+    if let Some(missing) = missing {
+        let what = format!("device {missing} of --devices cannot be served: see `gpumux doctor`");
+        return Err(SupervisorError::Unfit(what));
+    }
+    if found.is_empty() {
+        let what = "no device can be served: see `gpumux doctor`".to_owned();
+        return Err(SupervisorError::Unfit(what));
+    }
+    Ok(found)
+}
+
+impl Devices {
+    /// Starts a worker for each device, with the functions that are placed there.
+    pub(super) fn start(
+        options: &SupervisorOptions,
+        found: &[Found],
+        functions: Vec<Served>,
+        registry: &Arc<Registry>,
+    ) -> Result<(Self, JoinSet<()>), SupervisorError> {
+        let mut by_device: Vec<Vec<Served>> = found.iter().map(|_| Vec::new()).collect();
+        let mut places = HashMap::new();
+        let placed =
+            place(found, functions.iter().map(Placing::of)).map_err(|(function, device)| {
+                SupervisorError::NoSuchDevice { function, device, count: found.len() }
+            })?;
+        for (served, place) in functions.into_iter().zip(placed) {
+            places.insert(served.function.name.clone(), place);
+            by_device[place].push(served);
+        }
+        let (mut workers, mut keepers) = (Vec::new(), JoinSet::new());
+        for (device, functions) in found.iter().zip(by_device) {
+            let (worker, keeper) = Worker::new(options, *device, functions, registry)?;
+            workers.push(worker);
+            keepers.spawn(keeper);
+        }
+        Ok((Self { workers: workers.into(), places: Arc::new(places) }, keepers))
+    }
+
+    /// The worker that serves a function.
+    pub(super) fn of(&self, function: &str) -> Option<&Worker> {
+        self.places.get(function).map(|place| &self.workers[*place])
+    }
+
+    /// Waits until every worker is ready.
+    pub(super) async fn ready(&self) -> Result<(), SupervisorError> {
+        for worker in self.workers.iter() {
+            worker.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Has a channel of a function left.
+    pub(super) fn detach(&self, function: &str, attachment: Attachment) {
+        if let Some(worker) = self.of(function) {
+            worker.detach(attachment);
+        }
+    }
+
+    /// The figures of all devices and functions.
+    pub(super) async fn report(&self) -> (Vec<FunctionStatus>, Vec<DeviceStatus>) {
+        let (mut functions, mut devices) = (Vec::new(), Vec::new());
+        for worker in self.workers.iter() {
+            let (served, device) = worker.report().await;
+            functions.extend(served);
+            devices.push(device);
+        }
+        functions.sort_by(|one, other| one.name.cmp(&other.name));
+        (functions, devices)
+    }
+
+    /// Waits until every worker has finished what it admitted.
+    pub(super) async fn drain(&self) {
+        // Each is asked at once, so that none admits more while another finishes.
+        let mut drains = JoinSet::new();
+        for worker in self.workers.iter() {
+            let worker = worker.clone();
+            drains.spawn(async move { worker.drain().await });
+        }
+        drains.join_all().await;
+    }
+
+    /// Ends every worker and waits until they are gone.
+    pub(super) async fn stop(&self) {
+        let mut stops = JoinSet::new();
+        for worker in self.workers.iter() {
+            let worker = worker.clone();
+            stops.spawn(async move { worker.stop().await });
+        }
+        stops.join_all().await;
+    }
+}
+
+/// What decides where a function is served.
+#[derive(Clone, Debug)]
+struct Placing {
+    name: String,
+    /// The device that its configuration names.
+    device: Option<u32>,
+    /// Bytes that its model needs at least.
+    bytes: u64,
+}
+
+impl Placing {
+    fn of(served: &Served) -> Self {
+        let weights = served.plan.as_ref().map(|files| std::fs::metadata(&files.weights));
+        Self {
+            name: served.function.name.clone(),
+            device: served.function.config.device,
+            // A file that cannot be read is the worker's to complain of.
+            bytes: weights.and_then(Result::ok).map_or(0, |file| file.len()),
+        }
+    }
+}
+
+/// Places functions: where the configuration says, and else, the largest first, where most memory is
+/// left. Of equals, the device with fewer functions takes one.
+///
+/// # Errors
+/// The function whose configuration names a device that is not there, and that device.
+fn place(
+    found: &[Found],
+    functions: impl Iterator<Item = Placing>,
+) -> Result<Vec<usize>, (String, u32)> {
+    let functions: Vec<Placing> = functions.collect();
+    let mut left: Vec<(i128, usize)> =
+        found.iter().map(|device| (i128::from(device.free_bytes), 0)).collect();
+    let mut places = vec![0; functions.len()];
+    let mut order: Vec<usize> = (0..functions.len()).collect();
+    // What has no choice is placed before what has.
+    order.sort_by_key(|index| {
+        let function = &functions[*index];
+        (function.device.is_none(), std::cmp::Reverse(function.bytes))
+    });
+    for index in order {
+        let function = &functions[index];
+        let place = match function.device {
+            Some(wanted) => found.iter().position(|device| device.ordinal == wanted),
+            None => (0..found.len()).max_by_key(|place| {
+                let (bytes, count) = left[*place];
+                (bytes, std::cmp::Reverse(count), std::cmp::Reverse(*place))
+            }),
+        };
+        let Some(place) = place else {
+            return Err((function.name.clone(), function.device.unwrap_or(0)));
+        };
+        left[place].0 -= i128::from(function.bytes);
+        left[place].1 += 1;
+        places[index] = place;
+    }
+    Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placing(name: &str, device: Option<u32>, bytes: u64) -> Placing {
+        Placing { name: name.to_owned(), device, bytes }
+    }
+
+    #[test]
+    fn functions_go_where_they_are_told_and_else_where_memory_is_left() {
+        let device = |ordinal| Found { choice: DeviceChoice::Cuda, ordinal, free_bytes: 100 };
+        let found = [device(0), device(3)];
+        let places = |functions: &[Placing]| place(&found, functions.iter().cloned());
+        let free = placing("a", None, 0);
+        assert_eq!(places(&[free.clone(), free.clone(), free.clone()]), Ok(vec![0, 1, 0]));
+        let (large, told) = (placing("b", None, 60), placing("c", Some(3), 50));
+        assert_eq!(places(&[free.clone(), large, told]), Ok(vec![1, 0, 1]));
+        assert_eq!(places(&[placing("d", Some(1), 0)]), Err(("d".to_owned(), 1)));
+    }
+}
