@@ -63,22 +63,59 @@ impl Daemon {
     /// When it ends before it is ready.
     pub fn start_with(functions: &[(&str, &str)], options: &Options) -> Self {
         let folder = tempfile::tempdir().expect("room for a test's files");
-        repository(folder.path(), functions, options);
-        let told = folder.path().join("notify");
-        let notified = UnixDatagram::bind(&told).expect("a socket in our folder");
-        let process = command(folder.path(), options)
-            .env("NOTIFY_SOCKET", &told)
-            .spawn()
-            .expect("gpumuxd starts");
+        let (process, notified) = launch(folder.path(), functions, options);
         let mut daemon = Self { folder, process, reported: 0, first_worker: String::new() };
         daemon.await_ready(&notified);
-        daemon.reported = daemon.report().len();
-        if options.device.is_none() {
-            daemon.first_worker = daemon.worker().to_string();
-            let mut lines = daemon.report().into_iter();
-            assert!(lines.any(|line| daemon.is_of_first_worker(&line)), "loading allocates");
-        }
+        daemon.note_report(options);
         daemon
+    }
+
+    /// Kills the daemon: the supervisor at once, and its worker too. Says which worker it was.
+    pub fn crash(&mut self) -> Pid {
+        let worker = self.worker();
+        self.crash_supervisor();
+        // One that has seen the supervisor's end may have ended by itself.
+        let _ended = kill(worker, Signal::SIGKILL);
+        worker
+    }
+
+    /// Kills the supervisor alone.
+    pub fn crash_supervisor(&mut self) {
+        self.process.kill().expect("it is our child");
+        self.process.wait().expect("it is our child");
+    }
+
+    /// Starts another daemon in the place of one that has ended, with functions of its own.
+    ///
+    /// # Panics
+    /// When it ends before it is ready.
+    pub fn restart(&mut self, functions: &[(&str, &str)]) {
+        self.restart_with(functions, &Options::default());
+    }
+
+    /// Starts another daemon in the place of one that has ended.
+    ///
+    /// # Panics
+    /// When it ends before it is ready.
+    pub fn restart_with(&mut self, functions: &[(&str, &str)], options: &Options) {
+        let _none = std::fs::remove_dir_all(self.folder.path().join("models"));
+        // The one before told of its own calls.
+        let _none = std::fs::remove_file(report(self.folder.path()));
+        let (process, notified) = launch(self.folder.path(), functions, options);
+        self.process = process;
+        self.await_ready(&notified);
+        self.note_report(options);
+    }
+
+    /// Notes what the emulated driver has reported by now: what comes later, of this worker, was not
+    /// to be.
+    fn note_report(&mut self, options: &Options) {
+        self.reported = self.report().len();
+        if options.device.is_none() {
+            self.first_worker = self.worker().to_string();
+            let mut lines = self.report().into_iter();
+            assert!(lines.any(|line| self.is_of_first_worker(&line)), "loading allocates");
+        }
     }
 
     /// Runs a daemon that is expected to refuse to start, and returns what it wrote.
@@ -153,14 +190,24 @@ impl Daemon {
         }
     }
 
-    /// The worker's process.
+    /// The first device's worker.
+    pub fn worker(&self) -> Pid {
+        self.workers()[0]
+    }
+
+    /// The worker of each device.
     ///
     /// # Panics
     /// When there is none.
-    pub fn worker(&self) -> Pid {
-        let status = self.await_status(|status| status.devices[0].state == "ready");
-        let pid = status.devices[0].worker_pid.expect("a ready device has a worker");
-        Pid::from_raw(i32::try_from(pid).expect("a process id"))
+    pub fn workers(&self) -> Vec<Pid> {
+        let is_ready =
+            |status: &Status| status.devices.iter().all(|device| device.state == "ready");
+        let status = self.await_status(is_ready);
+        let pid = |pid: Option<u32>| {
+            let pid = pid.expect("a ready device has a worker");
+            Pid::from_raw(i32::try_from(pid).expect("a process id"))
+        };
+        status.devices.iter().map(|device| pid(device.worker_pid)).collect()
     }
 
     /// Has requests reach the worker all at once: it is stopped while `submit` runs.
@@ -222,6 +269,17 @@ impl Drop for Daemon {
         let _ended = self.process.kill();
         let _ended = self.process.wait();
     }
+}
+
+/// Starts a daemon, and the socket over which it will say that it is ready.
+fn launch(folder: &Path, functions: &[(&str, &str)], options: &Options) -> (Child, UnixDatagram) {
+    repository(folder, functions, options);
+    let told = folder.join("notify");
+    let _none = std::fs::remove_file(&told);
+    let notified = UnixDatagram::bind(&told).expect("a socket in our folder");
+    let process =
+        command(folder, options).env("NOTIFY_SOCKET", &told).spawn().expect("gpumuxd starts");
+    (process, notified)
 }
 
 /// Where the emulated driver of a test's daemon reports to.

@@ -4,8 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod binaries;
+pub mod clock;
 mod daemon;
+pub mod footprint;
 pub mod golden;
+pub mod hostile;
 mod peer;
 pub mod raw;
 

@@ -1,12 +1,16 @@
 //! Peers, workers and daemons die at any moment; nobody else loses anything, and every request of a
 //! survivor has exactly one outcome.
 
-use gpumux_shim::{ChannelSize, OpenError, OpenRefusal, Outcome, Reason, Refusal, SubmitOptions};
+use gpumux_shim::{
+    ChannelSize, OpenError, OpenRefusal, Outcome, Reason, Refusal, Session, SessionOptions,
+    SubmitOptions,
+};
 use gpumux_tests::raw::RawSession;
 use gpumux_tests::{Daemon, Options, Peer};
 use gpumux_wire::control::ToPeer;
 use gpumux_wire::record::RequestRecord;
 use nix::sys::signal::{Signal, kill};
+use std::time::Duration;
 
 const NULL: (&str, &str) = ("null", "model = \"builtin:null\"\nlength = { max = 1024 }\n");
 const SIZE: ChannelSize = ChannelSize { slots: 64, arena_bytes: 1 << 20 };
@@ -29,7 +33,8 @@ fn a_peer_killed_in_the_middle_harms_nobody() {
 #[test]
 fn a_dead_daemon_ends_what_is_open() {
     let mut daemon = Daemon::start(&[NULL]);
-    let session = daemon.connect();
+    let options = SessionOptions { reconnect_for: Duration::ZERO };
+    let session = Session::connect_with(daemon.socket(), options).unwrap();
     let function = session.open("null", SIZE).unwrap();
     let worker = daemon.stop_worker();
     let mut request = function.request(8).unwrap();

@@ -7,6 +7,7 @@ mod cache;
 mod conformance;
 mod demo;
 mod failure;
+mod hostile;
 mod kernels;
 mod models;
 mod python;
@@ -33,6 +34,8 @@ enum Chore {
     Conformance(conformance::Arguments),
     /// Build everything, fetch the models and serve two of them to two processes
     Demo,
+    /// Build everything and set hostile peers on a daemon, beside honest ones
+    Hostile(hostile::Arguments),
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
     Kernels(kernels::Arguments),
     /// Fetch the models that the tests and the demo serve
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::Demo => demo::run(),
+        Chore::Hostile(arguments) => hostile::run(&arguments),
         Chore::Kernels(arguments) => kernels::run(&arguments),
         Chore::Models => models::run(),
         Chore::Test(arguments) => test::run(&arguments),

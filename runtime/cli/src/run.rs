@@ -193,7 +193,10 @@ fn elements<T: Element>(bytes: &[u8]) -> Vec<T> {
 /// A channel that is lost is the daemon's doing, anything else the request's.
 fn refused_or_bad(error: SubmitError) -> Failure {
     match error {
-        SubmitError::Lost(_) | SubmitError::Forked => Failure::NoResult(error.to_string()),
+        SubmitError::Lost(_)
+        | SubmitError::Restarted(_)
+        | SubmitError::Violation(_)
+        | SubmitError::Forked => Failure::NoResult(error.to_string()),
         other => InputError::Request(other).into(),
     }
 }

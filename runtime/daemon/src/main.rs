@@ -5,6 +5,7 @@
 
 mod clock;
 mod config;
+mod descriptors;
 mod ledger;
 mod link;
 mod options;
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let options = Options::parse();
+    if let Err(error) = descriptors::raise_limit() {
+        tracing::warn!(%error, "the limit of descriptors could not be raised");
+    }
     let ended = match options.role {
         Some(Role::Worker { device, ordinal, options }) => {
             abort_on_panic();

@@ -9,6 +9,7 @@ mod builder;
 mod confine;
 mod dims;
 mod elementwise;
+mod ending;
 mod lower;
 mod operators;
 mod patterns;
@@ -20,9 +21,8 @@ mod tests;
 mod value;
 mod weights;
 
-use std::error::Error;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,6 +30,7 @@ use clap::Parser;
 use gpumux_plan::Model;
 
 use crate::confine::{Limits, confine};
+use crate::ending::{Failure, answer_signals, guarded};
 use crate::source::Wanted;
 use crate::weights::Weights;
 
@@ -68,41 +69,46 @@ struct Arguments {
 fn main() -> ExitCode {
     match import(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gpumux-import: {error}");
-            ExitCode::FAILURE
+        Err(failure) => {
+            eprintln!("gpumux-import: {failure}");
+            failure.into()
         }
     }
 }
 
-fn import(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn import(arguments: &Arguments) -> Result<(), Failure> {
     let path = arguments.model.display();
     // All files are open before anything is read: afterwards none can be opened.
     let mut onnx = open(&arguments.model, OpenOptions::new().read(true))?;
     let create = || OpenOptions::new().write(true).create(true).truncate(true).clone();
     let mut plan_file = open(&arguments.plan, &create())?;
     let mut weights_file = open(&arguments.weights, &create())?;
-    let memory_bytes = arguments.memory_mib.checked_mul(1 << 20).ok_or("too much memory")?;
-    confine(Limits { memory_bytes, cpu_seconds: arguments.cpu_seconds })?;
+    let memory_bytes = arguments.memory_mib.checked_mul(1 << 20);
+    let memory_bytes = memory_bytes.ok_or_else(|| Failure::Host("too much memory".to_owned()))?;
+    answer_signals()?;
+    confine(Limits { memory_bytes, cpu_seconds: arguments.cpu_seconds })
+        .map_err(|error| Failure::Host(error.to_string()))?;
 
     let mut bytes = Vec::new();
-    onnx.read_to_end(&mut bytes).map_err(|error| format!("{path}: {error}"))?;
-    let (model, weights) = lower(arguments, &bytes)?;
+    onnx.read_to_end(&mut bytes).map_err(|error| match error.kind() {
+        ErrorKind::OutOfMemory => Failure::Memory(format!("{path}: {error}")),
+        _ => Failure::Host(format!("{path}: {error}")),
+    })?;
+    let (model, weights) = guarded(|| lower(arguments, &bytes))?;
     weights_file.write_all(&weights).map_err(say(&arguments.weights))?;
-    plan_file.write_all(&model.write()).map_err(say(&arguments.plan))?;
-    Ok(())
+    plan_file.write_all(&model.write()).map_err(say(&arguments.plan))
 }
 
-fn open(path: &Path, how: &OpenOptions) -> Result<File, String> {
+fn open(path: &Path, how: &OpenOptions) -> Result<File, Failure> {
     how.open(path).map_err(say(path))
 }
 
-fn say(path: &Path) -> impl FnOnce(std::io::Error) -> String {
-    move |error| format!("{}: {error}", path.display())
+fn say(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    move |error| Failure::Host(format!("{}: {error}", path.display()))
 }
 
 /// The model and the bytes of its weights.
-fn lower(arguments: &Arguments, onnx: &[u8]) -> Result<(Model, Vec<u8>), Box<dyn Error>> {
+fn lower(arguments: &Arguments, onnx: &[u8]) -> Result<(Model, Vec<u8>), Failure> {
     let path = arguments.model.display();
     let mut weights = Weights::default();
     let mut plans = Vec::new();
@@ -113,10 +119,10 @@ fn lower(arguments: &Arguments, onnx: &[u8]) -> Result<(Model, Vec<u8>), Box<dyn
     for batch in batches {
         let (length, outputs) = (arguments.length.clone(), arguments.outputs.clone());
         let graph = source::read(onnx, &Wanted { batch, length, outputs })
-            .map_err(|error| format!("{path}: {error:#}"))?;
+            .map_err(|error| Failure::Refused(format!("{path}: {error:#}")))?;
         let plan = lower::lower(&graph, batch, &mut weights).map_err(|refused| {
             let list: String = refused.iter().map(|it| format!("\n  {it}")).collect();
-            format!("{path}: these operators cannot be served:{list}")
+            Failure::Refused(format!("{path}: these operators cannot be served:{list}"))
         })?;
         if arguments.print {
             for (index, op) in plan.ops.iter().enumerate() {
@@ -126,7 +132,9 @@ fn lower(arguments: &Arguments, onnx: &[u8]) -> Result<(Model, Vec<u8>), Box<dyn
         plans.push(plan);
     }
     let (weights, bytes) = weights.finish();
-    let model = Model { weight_bytes: u64::try_from(bytes.len())?, weights, plans };
-    model.check()?;
+    let weight_bytes = u64::try_from(bytes.len());
+    let weight_bytes = weight_bytes.map_err(|error| Failure::Host(error.to_string()))?;
+    let model = Model { weight_bytes, weights, plans };
+    model.check().map_err(|error| Failure::Refused(format!("{path}: its plan: {error}")))?;
     Ok((model, bytes))
 }

@@ -65,6 +65,7 @@ impl Lowering<'_> {
     fn view(&mut self, node: &TypedNode) -> Result<Value, Refusal> {
         if let Some(op) = node.op_as::<Slice>() {
             let value = self.argument(node.inputs[0])?;
+            value.check_axis(op.axis)?;
             return Ok(value.slice(op.axis, &op.start, &op.end));
         }
         if let Some(op) = node.op_as::<MultiBroadcastTo>() {
@@ -86,10 +87,23 @@ impl Lowering<'_> {
     fn axis(&mut self, node: &TypedNode, op: &AxisOp) -> Result<Value, Refusal> {
         let value = self.argument(node.inputs[0])?;
         match op {
-            AxisOp::Add(at) => Ok(value.insert_axis(*at)),
-            AxisOp::Rm(at) => Ok(value.remove_axis(*at)),
-            AxisOp::Move(from, to) => Ok(value.move_axis(*from, *to)),
+            AxisOp::Add(at) if *at == value.extents.len() => Ok(value.insert_axis(*at)),
+            AxisOp::Add(at) => {
+                value.check_axis(*at)?;
+                Ok(value.insert_axis(*at))
+            }
+            AxisOp::Rm(at) => {
+                value.check_axis(*at)?;
+                Ok(value.remove_axis(*at))
+            }
+            AxisOp::Move(from, to) => {
+                value.check_axis(*from)?;
+                value.check_axis(*to)?;
+                Ok(value.move_axis(*from, *to))
+            }
             AxisOp::Reshape(at, from, to) => {
+                let last = at.saturating_add(from.len()).saturating_sub(1);
+                value.check_axis(last)?;
                 if let Some(seen) = value.reshape(*at, from, to) {
                     return Ok(seen);
                 }

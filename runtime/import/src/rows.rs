@@ -74,6 +74,7 @@ impl Lowering<'_> {
         let ([axis], true) = (op.axes.as_slice(), is_softmax) else {
             return Err("only a softmax over one dimension is supported".to_owned());
         };
+        input.check_axis(*axis)?;
         let last = input.extents.len() - 1;
         let moved = input.move_axis(*axis, last);
         Ok(self.soften(&moved, None, 1.)?.move_axis(last, *axis))
@@ -142,6 +143,7 @@ impl Lowering<'_> {
         // From the first to the last, so that they keep their order behind the others.
         let mut axes = axes.to_vec();
         axes.sort_unstable();
+        axes.iter().try_for_each(|axis| moved.check_axis(*axis))?;
         for (done, axis) in axes.iter().enumerate() {
             moved = moved.move_axis(axis - done, last);
         }
@@ -223,6 +225,7 @@ impl Lowering<'_> {
         let mut begin = zero();
         for input in node.inputs.iter() {
             let part = self.argument(*input)?;
+            part.check_axis(op.axis)?;
             let end = begin.clone() + &part.extents[op.axis];
             self.builder.store(&part, &joined.slice(op.axis, &begin, &end))?;
             begin = end;

@@ -87,6 +87,15 @@ impl Value {
         value
     }
 
+    /// Sees that it has a dimension; a graph of a stranger may name any.
+    pub(crate) fn check_axis(&self, axis: usize) -> Result<(), String> {
+        if axis < self.extents.len() {
+            return Ok(());
+        }
+        let rank = self.extents.len();
+        Err(format!("it names dimension {axis} of a tensor that has {rank}"))
+    }
+
     pub(crate) fn insert_axis(&self, at: usize) -> Self {
         let mut extents = self.extents.clone();
         extents.insert(at, one());

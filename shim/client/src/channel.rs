@@ -1,23 +1,29 @@
 //! One open function's shared memory, and who may touch which part of it.
 //!
-//! A slot and its block of the arena go together: reserved, filled by one `Request`, then the
-//! worker's until the completion arrives, then read through one `Reply`, then free. Everything that
-//! several threads share is behind one mutex; tensors are reached only by the one owner.
+//! Everything that several threads share is behind one mutex; tensors are reached only by the one
+//! owner of their slot. Who serves the channel is its *link*: a worker, nobody for the moment, or
+//! nobody ever again. Only while the link is up does this side touch the rings.
 
-use crate::error::{SubmitError, WaitError};
-use crate::session::Control;
+use crate::clock;
+use crate::control::{Control, Opened, Standing};
+use crate::error::{Loss, OpenError, ReopenError, SubmitError, WaitError};
+use crate::request::record;
+use crate::slots::{Presented, Reserved, Slots};
 use gpumux_wire::channel::{Mapping, PeerSide};
-use gpumux_wire::control::ChannelId;
-use gpumux_wire::geometry::TENSOR_ALIGNMENT;
-use gpumux_wire::outcome::{Outcome, Reason, Refusal};
-use gpumux_wire::record::{Entry, RequestRecord, ResponseRecord, SubmissionKind};
+use gpumux_wire::control::{ChannelId, OpenRefusal};
+use gpumux_wire::outcome::Reason;
+use gpumux_wire::record::{Entry, ResponseRecord, SubmissionKind};
 use gpumux_wire::signature::Signature;
 use gpumux_wire::wake;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use offset_allocator::{Allocation, Allocator};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long after its wake-up channel closed a channel may wait for the control socket to say why:
+/// a daemon that dies closes one after the other.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// One open function.
 #[derive(Debug)]
@@ -25,51 +31,62 @@ pub(crate) struct Channel {
     pub(crate) control: Arc<Control>,
     pub(crate) signature: Signature,
     id: ChannelId,
-    mapping: Arc<Mapping>,
-    wake: OwnedFd,
+    /// The function's name, to present the channel by.
+    function: String,
+    memory: Memory,
     state: Mutex<State>,
-    /// Rung when completions were taken, or the thread that polled stopped polling.
+    /// Rung when requests ended, the link changed, or the thread that polled stopped polling.
     changed: Condvar,
+}
+
+/// A channel's memory: the descriptor to present it by, and where it is mapped here.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) memfd: OwnedFd,
+    pub(crate) mapping: Arc<Mapping>,
 }
 
 struct State {
     side: PeerSide,
-    arena: Allocator,
-    free: Vec<u32>,
-    slots: Vec<Slot>,
+    slots: Slots,
+    link: Link,
     /// One thread sleeps in the kernel for all; the others wait for it.
     polling: bool,
-    /// Why nothing more will come.
-    lost: Option<Reason>,
 }
+
+/// Who serves a channel.
+#[derive(Debug)]
+enum Link {
+    /// A worker, at the other end of the wake-up channel.
+    Up {
+        wake: Arc<OwnedFd>,
+        /// The connection over which it was presented.
+        epoch: u64,
+    },
+    /// Nobody now. The session's thread presents the channel to the daemon that comes.
+    Away(Absence),
+    /// Nobody any more.
+    Ended(Loss),
+}
+
+#[derive(Debug)]
+struct Absence {
+    /// The connection over which it was presented last.
+    epoch: u64,
+    since: Instant,
+    /// When to give up.
+    until: Instant,
+    /// The last refusal that may pass.
+    refusal: Option<OpenRefusal>,
+}
+
+/// The other side wrote what no worker writes: the memory is not shared with one any more.
+struct Impossible;
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("lost", &self.lost).finish_non_exhaustive()
+        f.debug_struct("State").field("link", &self.link).finish_non_exhaustive()
     }
-}
-
-struct Slot {
-    generation: u32,
-    stage: Stage,
-    block: Option<Allocation>,
-    /// What the worker answered, while the stage is `Answered`.
-    answer: ResponseRecord,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    Free,
-    /// A `Request` fills it.
-    Filling,
-    /// The worker has it; a `Pending` waits.
-    InFlight,
-    /// The worker has it; nobody waits, so it is freed when the completion arrives.
-    Abandoned,
-    /// The completion arrived.
-    Answered,
-    /// A `Reply` reads it.
-    Reading,
 }
 
 /// A slot and its block, held by a `Request`, a `Pending` or a `Reply`.
@@ -85,36 +102,23 @@ pub(crate) struct Held {
 impl Channel {
     pub(crate) fn new(
         control: Arc<Control>,
-        id: ChannelId,
-        signature: Signature,
-        mapping: &Arc<Mapping>,
-        wake: OwnedFd,
+        function: String,
+        memory: Memory,
+        opened: Opened,
     ) -> Self {
-        let geometry = mapping.geometry();
-        let slots = geometry.slots();
-        let units = geometry.arena_bytes() / TENSOR_ALIGNMENT;
-        let units = u32::try_from(units).expect("an arena is at most 2^36 bytes, in units of 64");
-        let free_slot = |_| Slot {
-            generation: 0,
-            stage: Stage::Free,
-            block: None,
-            answer: ResponseRecord::default(),
-        };
+        let geometry = memory.mapping.geometry();
         let state = State {
-            side: PeerSide::new(mapping),
-            // A block a slot, a hole between each two of them, and one to spare.
-            arena: Allocator::with_max_allocs(units, slots * 2 + 2),
-            free: (0..slots).rev().collect(),
-            slots: (0..slots).map(free_slot).collect(),
+            side: PeerSide::new(&memory.mapping),
+            slots: Slots::new(geometry.slots(), geometry.arena_bytes()),
+            link: Link::Up { wake: Arc::new(opened.wake), epoch: opened.epoch },
             polling: false,
-            lost: None,
         };
         Self {
             control,
-            signature,
-            id,
-            mapping: Arc::clone(mapping),
-            wake,
+            signature: opened.signature,
+            id: opened.channel,
+            function,
+            memory,
             state: Mutex::new(state),
             changed: Condvar::new(),
         }
@@ -133,68 +137,93 @@ impl Channel {
         }
         let mut state = self.lock();
         self.take_completions(&mut state);
-        if let Some(reason) = state.lost {
-            return Err(SubmitError::Lost(reason));
+        if let Link::Ended(loss) = &state.link {
+            return Err(loss.error());
         }
-        let slots = self.mapping.geometry().slots();
-        let slot = *state.free.last().ok_or(SubmitError::SlotsFull { slots })?;
-        let full = SubmitError::ArenaFull { needed: bytes };
-        let units = bytes.div_ceil(TENSOR_ALIGNMENT).max(1);
-        let Ok(units) = u32::try_from(units) else { return Err(full) };
-        let block = state.arena.allocate(units).ok_or(full)?;
-        state.free.pop();
-        let entry = &mut state.slots[slot as usize];
-        entry.stage = Stage::Filling;
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.block = Some(block);
-        let offset = u64::from(block.offset) * TENSOR_ALIGNMENT;
+        let reserved = match state.slots.reserve(length, bytes) {
+            // What a dead worker will never answer gives its room back.
+            Err(_) if self.notice(&mut state) => state.slots.reserve(length, bytes),
+            other => other,
+        };
+        let Reserved { slot, offset } = reserved?;
         Ok(Held { channel: Arc::clone(self), slot, offset, length })
     }
 
     /// The first byte of a tensor in the arena. It is valid for `bytes` bytes, and this process's
     /// alone while the caller's `Held` is a `Request` or a `Reply`.
     pub(crate) fn tensor(&self, offset: u64, bytes: u64) -> *mut u8 {
-        let arena_bytes = self.mapping.geometry().arena_bytes();
+        let mapping = &self.memory.mapping;
         let end = offset.checked_add(bytes).expect("offsets come from the arena's allocator");
-        assert!(end <= arena_bytes, "offsets come from the arena's allocator");
+        assert!(end <= mapping.geometry().arena_bytes(), "offsets come from the arena's allocator");
         let offset = usize::try_from(offset).expect("the arena is mapped");
-        self.mapping.arena_start().wrapping_add(offset)
+        mapping.arena_start().wrapping_add(offset)
     }
 
-    /// Publishes a filled slot.
-    pub(crate) fn submit(&self, slot: u32, mut record: RequestRecord) -> Result<(), SubmitError> {
+    /// Publishes a filled slot. While nobody serves the channel it waits for who will.
+    pub(crate) fn submit(&self, held: &Held, budget: Option<Duration>) -> Result<(), SubmitError> {
+        let now = budget.map(|budget| (clock::now(), budget));
+        let deadline = now.and_then(|(now, budget)| now.checked_add(budget));
         let mut state = self.lock();
-        if let Some(reason) = state.lost {
-            return Err(SubmitError::Lost(reason));
+        if let Link::Ended(loss) = &state.link {
+            return Err(loss.error());
         }
-        record.generation = state.slots[slot as usize].generation;
-        state.side.write_request(slot, &record);
-        state.slots[slot as usize].stage = Stage::InFlight;
-        self.push(&mut state, slot, SubmissionKind::Submit);
+        let Held { slot, offset, length, .. } = *held;
+        let generation = state.slots.submit(slot, deadline);
+        self.present(&mut state, Presented { slot, generation, offset, length, budget });
         Ok(())
     }
 
-    /// Asks the worker to leave a request off.
-    pub(crate) fn cancel(&self, slot: u32) {
-        let mut state = self.lock();
-        if matches!(state.slots[slot as usize].stage, Stage::InFlight) && state.lost.is_none() {
-            self.push(&mut state, slot, SubmissionKind::Cancel);
+    /// Writes a request's record and tells the worker of it, if there is one.
+    fn present(&self, state: &mut State, request: Presented) {
+        if let Link::Up { .. } = state.link {
+            state.side.write_request(request.slot, &record(&self.signature, &request));
+            self.push(state, request.slot, request.generation, SubmissionKind::Submit);
         }
     }
 
-    fn push(&self, state: &mut State, slot: u32, kind: SubmissionKind) {
-        let generation = state.slots[slot as usize].generation;
+    /// Asks that a request be left off.
+    pub(crate) fn cancel(&self, slot: u32) {
+        let mut state = self.lock();
+        if let Some(generation) = state.slots.cancel(slot) {
+            self.withdraw(&mut state, slot, generation);
+        }
+    }
+
+    /// The holder of a slot is gone: free it now, or when the worker is done with it.
+    pub(crate) fn let_go(&self, slot: u32) {
+        if self.control.fork.forked() {
+            return;
+        }
+        let mut state = self.lock();
+        if let Some(generation) = state.slots.let_go(slot) {
+            self.withdraw(&mut state, slot, generation);
+        }
+    }
+
+    fn withdraw(&self, state: &mut State, slot: u32, generation: u32) {
+        match state.link {
+            Link::Up { .. } => self.push(state, slot, generation, SubmissionKind::Cancel),
+            Link::Away(_) | Link::Ended(_) => {
+                state.slots.without_worker();
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    fn push(&self, state: &mut State, slot: u32, generation: u32, kind: SubmissionKind) {
+        let Link::Up { wake, .. } = &state.link else { return };
         let entry = Entry { slot, kind, generation };
         // The ring holds two entries a slot. Only a worker that stopped reading leaves it full, and
         // that one's end of the wake-up channel closes.
         if state.side.submissions.push(entry.encode()).is_ok()
             && state.side.submissions.take_wake_duty()
+            && wake::notify(wake).is_err()
         {
-            let _gone = wake::notify(&self.wake);
+            self.part(state);
         }
     }
 
-    /// Waits until the slot's completion arrives and takes it.
+    /// Waits until the slot's request has ended and takes the answer.
     pub(crate) fn wait(&self, slot: u32) -> Result<ResponseRecord, WaitError> {
         if self.control.fork.forked() {
             return Err(WaitError::Forked);
@@ -202,31 +231,41 @@ impl Channel {
         let mut state = self.lock();
         loop {
             self.take_completions(&mut state);
-            if let Some(answer) = take_answer(&mut state, slot) {
+            if let Some(answer) = state.slots.take_answer(slot) {
                 return Ok(answer);
             }
-            state = if state.polling {
-                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-            } else {
-                self.sleep(state)?
+            let wake = match &state.link {
+                Link::Up { wake, .. } if !state.polling => Some(Arc::clone(wake)),
+                Link::Up { .. } | Link::Away(_) => None,
+                Link::Ended(_) => unreachable!("nothing is in flight on a channel that ended"),
+            };
+            state = match wake {
+                Some(wake) => self.sleep(state, &wake)?,
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }
 
-    /// Takes the slot's completion if it is there.
+    /// Takes the slot's answer if it is there.
     pub(crate) fn poll(&self, slot: u32) -> Result<Option<ResponseRecord>, WaitError> {
         if self.control.fork.forked() {
             return Err(WaitError::Forked);
         }
         let mut state = self.lock();
         self.take_completions(&mut state);
-        Ok(take_answer(&mut state, slot))
+        let answer = state.slots.take_answer(slot);
+        // Nobody may be asleep on the wake-up channel to see it close.
+        if answer.is_none() && self.notice(&mut state) {
+            return Ok(state.slots.take_answer(slot));
+        }
+        Ok(answer)
     }
 
     /// Sleeps in the kernel until the worker wakes this process, for all threads of the channel.
     fn sleep<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
+        wake: &Arc<OwnedFd>,
     ) -> Result<MutexGuard<'a, State>, WaitError> {
         state.side.completions.announce_sleep();
         if state.side.completions.pending().is_ok_and(|pending| pending > 0) {
@@ -235,86 +274,160 @@ impl Channel {
         }
         state.polling = true;
         drop(state);
-        let mut ends = [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        let mut ends = [PollFd::new(wake.as_fd(), PollFlags::POLLIN)];
         let woken = poll(&mut ends, PollTimeout::NONE);
         let mut state = self.lock();
         state.polling = false;
-        state.side.completions.withdraw_sleep();
         self.changed.notify_all();
+        // Meanwhile others may have seen it close, and the channel may be served by the next.
+        let is_current =
+            matches!(&state.link, Link::Up { wake: current, .. } if Arc::ptr_eq(current, wake));
+        if is_current {
+            state.side.completions.withdraw_sleep();
+            if wake::drain(wake).is_err() {
+                self.part(&mut state);
+            }
+        }
         match woken {
-            Ok(_) | Err(Errno::EINTR) => (),
-            Err(errno) => return Err(WaitError::Os(errno)),
+            Ok(_) | Err(Errno::EINTR) => Ok(state),
+            Err(errno) => Err(WaitError::Os(errno)),
         }
-        if wake::drain(&self.wake).is_err() {
-            // What the worker published before it died is still an answer.
-            self.take_completions(&mut state);
-            self.lose(&mut state);
-        }
-        Ok(state)
     }
 
-    /// Takes every completion that waits. An impossible ring means that the memory is not the
-    /// daemon's any more: the channel is lost.
+    /// Looks whether the worker's end of the wake-up channel has closed, and leaves the wake-ups in
+    /// it to the thread that sleeps there. Says whether the channel has just lost its worker.
+    fn notice(&self, state: &mut State) -> bool {
+        let Link::Up { wake, .. } = &state.link else { return false };
+        let mut ends = [PollFd::new(wake.as_fd(), PollFlags::empty())];
+        let closed = matches!(poll(&mut ends, PollTimeout::ZERO), Ok(count) if count > 0);
+        if closed {
+            self.part(state);
+        }
+        closed
+    }
+
+    /// Takes every completion that waits.
     fn take_completions(&self, state: &mut State) {
-        loop {
-            match state.side.completions.pop() {
-                Ok(Some(word)) => self.complete(state, word),
-                Ok(None) => return,
-                Err(_) => return self.lose(state),
-            }
+        if let Err(Impossible) = self.drain_ring(state) {
+            self.end(state, Loss::Gone(Reason::WorkerLost));
         }
     }
 
-    fn complete(&self, state: &mut State, word: u64) {
-        let Ok(entry) = Entry::decode(word, self.mapping.geometry().slots()) else {
-            return self.lose(state);
-        };
-        let index = entry.slot as usize;
-        if state.slots[index].generation != entry.generation {
-            return;
+    fn drain_ring(&self, state: &mut State) -> Result<(), Impossible> {
+        let Link::Up { .. } = state.link else { return Ok(()) };
+        let mut ended = false;
+        while let Some(word) = state.side.completions.pop().map_err(|_| Impossible)? {
+            let slots = self.memory.mapping.geometry().slots();
+            let Entry { slot, generation, .. } =
+                Entry::decode(word, slots).map_err(|_| Impossible)?;
+            let side = &state.side;
+            ended |= state.slots.complete(slot, generation, || side.read_response(slot));
         }
-        match state.slots[index].stage {
-            Stage::InFlight => {
-                state.slots[index].answer = state.side.read_response(entry.slot);
-                state.slots[index].stage = Stage::Answered;
-                self.changed.notify_all();
-            }
-            Stage::Abandoned => release(state, entry.slot),
-            // A completion is idempotent: a second one for the same generation says nothing new.
-            Stage::Free | Stage::Filling | Stage::Answered | Stage::Reading => (),
+        if ended {
+            self.changed.notify_all();
+        }
+        Ok(())
+    }
+
+    /// The worker's end of the wake-up channel has closed: nobody else has a hand in the memory any
+    /// more. What the worker published before is still an answer.
+    fn part(&self, state: &mut State) {
+        self.take_completions(state);
+        let Link::Up { epoch, .. } = state.link else { return };
+        let since = clock::now();
+        let until = since.checked_add(self.control.reconnect_for).unwrap_or(since);
+        state.slots.without_worker();
+        state.link = Link::Away(Absence { epoch, since, until, refusal: None });
+        self.changed.notify_all();
+        if self.control.revive().is_err() {
+            self.end(state, Loss::Gone(Reason::DaemonLost));
         }
     }
 
-    /// Ends everything in flight: no worker serves this channel any more.
-    fn lose(&self, state: &mut State) {
-        let reason = *state.lost.get_or_insert_with(|| self.control.cause_of_loss());
-        for slot in 0..self.mapping.geometry().slots() {
-            match state.slots[slot as usize].stage {
-                Stage::InFlight => {
-                    let outcome = Outcome::Refused(Refusal::because(reason));
-                    let slot = &mut state.slots[slot as usize];
-                    slot.answer = ResponseRecord::of(slot.generation, outcome);
-                    slot.stage = Stage::Answered;
-                }
-                Stage::Abandoned => release(state, slot),
-                Stage::Free | Stage::Filling | Stage::Answered | Stage::Reading => (),
-            }
-        }
+    /// Ends everything in flight: nobody will serve this channel any more.
+    fn end(&self, state: &mut State, loss: Loss) {
+        state.slots.end(loss.outcome());
+        state.link = Link::Ended(loss);
         self.changed.notify_all();
     }
+}
 
-    /// The holder of a slot is gone: free it now, or when the worker is done with it.
-    pub(crate) fn let_go(&self, slot: u32) {
-        if self.control.fork.forked() {
-            return;
-        }
-        self.cancel(slot);
+/// What the session's thread does with a channel that nobody serves.
+impl Channel {
+    /// Ends what has waited long enough. Says whether the channel still waits.
+    pub(crate) fn look_after(&self, now: Instant, standing: &Standing) -> bool {
         let mut state = self.lock();
-        match state.slots[slot as usize].stage {
-            Stage::InFlight => state.slots[slot as usize].stage = Stage::Abandoned,
-            Stage::Filling | Stage::Answered | Stage::Reading => release(&mut state, slot),
-            Stage::Free | Stage::Abandoned => unreachable!("a slot is held once"),
+        let Link::Away(absence) = &state.link else { return false };
+        let refused = || absence.refusal.clone().map(|refusal| Loss::Restarted(refusal.into()));
+        let loss = match standing {
+            Standing::Over(loss) => Some(loss.clone()),
+            // The daemon lives and has let this channel go.
+            Standing::Alive { epoch } if *epoch == absence.epoch => {
+                (absence.since + SETTLE <= now).then_some(Loss::Gone(Reason::WorkerLost))
+            }
+            Standing::Alive { .. } | Standing::Gone => {
+                (absence.until <= now).then(|| refused().unwrap_or(Loss::Gone(Reason::DaemonLost)))
+            }
+            Standing::Asked => None,
+        };
+        match loss {
+            Some(loss) => self.end(&mut state, loss),
+            None if state.slots.expire(now) => self.changed.notify_all(),
+            None => (),
         }
+        matches!(state.link, Link::Away(_))
+    }
+
+    /// Makes the memory ready for the next worker, and says what to present it as; `None` when there
+    /// is nothing to present over the connection of this epoch.
+    pub(crate) fn to_present(&self, epoch: u64) -> Option<(ChannelId, &str, &Memory)> {
+        let mut state = self.lock();
+        match &state.link {
+            Link::Away(absence) if absence.epoch != epoch => (),
+            Link::Up { .. } | Link::Away(_) | Link::Ended(_) => return None,
+        }
+        state.side = PeerSide::start_over(&self.memory.mapping);
+        Some((self.id, &self.function, &self.memory))
+    }
+
+    /// Takes the daemon's answer. Says whether the matter is settled.
+    pub(crate) fn answered(&self, answer: Result<Opened, OpenError>) -> bool {
+        let mut state = self.lock();
+        let Link::Away(absence) = &mut state.link else {
+            // It ended while the question was on its way.
+            if answer.is_ok() {
+                self.control.close(self.id);
+            }
+            return true;
+        };
+        match answer {
+            Ok(opened) if opened.signature != self.signature => {
+                self.control.close(self.id);
+                self.end(&mut state, Loss::Restarted(ReopenError::SignatureChanged));
+            }
+            Ok(opened) => self.resume(&mut state, opened),
+            Err(OpenError::Refused(refusal @ OpenRefusal::Unavailable { .. })) => {
+                absence.refusal = Some(refusal);
+                return false;
+            }
+            Err(OpenError::Refused(refusal)) => {
+                self.end(&mut state, Loss::Restarted(refusal.into()));
+            }
+            // The connection's standing says the rest.
+            Err(_) => return false,
+        }
+        true
+    }
+
+    fn resume(&self, state: &mut State, opened: Opened) {
+        let now = clock::now();
+        state.slots.expire(now);
+        let presented: Vec<Presented> = state.slots.presented(now).collect();
+        state.link = Link::Up { wake: Arc::new(opened.wake), epoch: opened.epoch };
+        for request in presented {
+            self.present(state, request);
+        }
+        self.changed.notify_all();
     }
 }
 
@@ -322,22 +435,6 @@ impl Drop for Channel {
     fn drop(&mut self) {
         self.control.close(self.id);
     }
-}
-
-fn take_answer(state: &mut State, slot: u32) -> Option<ResponseRecord> {
-    let slot = &mut state.slots[slot as usize];
-    let Stage::Answered = slot.stage else { return None };
-    slot.stage = Stage::Reading;
-    Some(slot.answer)
-}
-
-fn release(state: &mut State, slot: u32) {
-    let entry = &mut state.slots[slot as usize];
-    entry.stage = Stage::Free;
-    if let Some(block) = entry.block.take() {
-        state.arena.free(block);
-    }
-    state.free.push(slot);
 }
 
 impl Drop for Held {

@@ -1,9 +1,10 @@
 //! What can go wrong on this side, and what to do about it. What the daemon says of a request is an
 //! `Outcome`, not an error.
 
+use gpumux_wire::PROTOCOL_VERSION;
 use gpumux_wire::control::OpenRefusal;
 use gpumux_wire::geometry::GeometryError;
-use gpumux_wire::outcome::Reason;
+use gpumux_wire::outcome::{Outcome, Reason, Refusal};
 use gpumux_wire::packet::PacketError;
 use gpumux_wire::signature::{ElementType, TensorSpec};
 use std::path::PathBuf;
@@ -67,6 +68,9 @@ pub enum OpenError {
     /// The daemon ended the session.
     #[error("the daemon ended the session: {0}")]
     Violation(String),
+    /// The daemon was restarted, and the one that runs now does not take the session again.
+    #[error("the daemon was restarted and does not take the session again: {0}")]
+    Restarted(ReopenError),
     /// This process is out of memory or descriptors.
     #[error("the channel's memory could not be made: {0}")]
     Os(#[from] std::io::Error),
@@ -145,9 +149,65 @@ pub enum SubmitError {
     /// The worker or the daemon is gone.
     #[error("the channel is lost ({}): {}", .0.label(), .0.advice())]
     Lost(Reason),
+    /// The daemon was restarted, and the one that runs now does not take the channel again.
+    #[error("the daemon was restarted and does not take the channel again: {0}")]
+    Restarted(#[from] ReopenError),
+    /// The daemon ended the session.
+    #[error("the daemon ended the session: {0}")]
+    Violation(String),
     /// The handle came over a `fork`.
     #[error("this handle belongs to the parent process: connect again after fork")]
     Forked,
+}
+
+/// Why a restarted daemon does not take a channel that the one before it served.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ReopenError {
+    /// It does not serve the function, or not this channel.
+    #[error(transparent)]
+    Refused(#[from] OpenRefusal),
+    /// The function takes or gives other tensors than those that this process made.
+    #[error("the function's signature has changed: open it again and make its tensors anew")]
+    SignatureChanged,
+    /// It is of another release than this shim.
+    #[error(
+        "it speaks protocol {daemon}, this shim {PROTOCOL_VERSION}: use the shim of the daemon's release"
+    )]
+    Version {
+        /// The daemon's version.
+        daemon: u32,
+    },
+}
+
+/// Why nothing more will come of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Who served it is gone, and nobody came after.
+    Gone(Reason),
+    /// The daemon ended the session.
+    Violation(String),
+    /// A daemon came after, and does not take it.
+    Restarted(ReopenError),
+}
+
+impl Loss {
+    /// How requests in flight end.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome::Refused(Refusal::because(match self {
+            Self::Gone(reason) => *reason,
+            Self::Violation(_) => Reason::DaemonLost,
+            Self::Restarted(_) => Reason::Restarted,
+        }))
+    }
+
+    /// What later requests are told.
+    pub(crate) fn error(&self) -> SubmitError {
+        match self {
+            Self::Gone(reason) => SubmitError::Lost(*reason),
+            Self::Violation(what) => SubmitError::Violation(what.clone()),
+            Self::Restarted(why) => SubmitError::Restarted(why.clone()),
+        }
+    }
 }
 
 /// Why waiting for a reply came to nothing.

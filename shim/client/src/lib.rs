@@ -21,19 +21,40 @@
 //! A request and its tensors live in memory that this process shares with the device's worker: they
 //! are written once, in place. Any number of requests may be in flight; handles may be used from
 //! any thread. Dropping a [`Pending`] cancels it. After `fork`, a child's handles answer `Forked`.
+//!
+//! # When the daemon dies
+//!
+//! Its successor is looked for at the same path, for [`SessionOptions::reconnect_for`]. A thread does
+//! this, which lives for as long as something waits. The session's channels are presented to the
+//! successor with the memory that they have, so handles stay valid, and so do requests that are being
+//! filled and replies that are being read. What was submitted and not answered, before or since, is
+//! submitted again, as a new arrival with what is left of its budget; one whose budget runs out while
+//! nobody serves it ends as `DeadlineMissed`, and a cancelled one as `Cancelled`. Inference changes
+//! nothing but its outputs, so one that ran and was not answered may run again. Either way each
+//! request has exactly one outcome.
+//!
+//! Where the successor does not serve the function, serves it with another signature, or has no room
+//! for the channel, what is in flight ends as refused for [`Reason::Restarted`], and later requests
+//! are told why ([`SubmitError::Restarted`]). Where none comes in time it is [`Reason::DaemonLost`]. A
+//! session that the daemon ended, because this side broke the protocol, is over.
 
 mod channel;
+mod clock;
+mod connection;
+mod control;
 mod element;
 mod error;
 mod fork;
 mod function;
 mod pending;
+mod reconnect;
 mod reply;
 mod request;
 mod session;
+mod slots;
 
 pub use element::Element;
-pub use error::{ConnectError, OpenError, OutputError, SubmitError, WaitError};
+pub use error::{ConnectError, OpenError, OutputError, ReopenError, SubmitError, WaitError};
 pub use function::Function;
 pub use gpumux_wire::control::OpenRefusal;
 pub use gpumux_wire::geometry::ChannelSize;
@@ -42,4 +63,4 @@ pub use gpumux_wire::signature::{Dim, ElementType, Signature, TensorSpec};
 pub use pending::Pending;
 pub use reply::Reply;
 pub use request::{Request, SubmitOptions};
-pub use session::Session;
+pub use session::{Session, SessionOptions};

@@ -4,6 +4,7 @@ use crate::channel::{Channel, Held};
 use crate::element::Element;
 use crate::error::SubmitError;
 use crate::pending::Pending;
+use crate::slots::Presented;
 use gpumux_wire::geometry::TENSOR_ALIGNMENT;
 use gpumux_wire::record::{InputRecord, OutputRecord, RequestRecord, TENSORS_MAX};
 use gpumux_wire::signature::{Signature, TensorSpec};
@@ -14,7 +15,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SubmitOptions {
     /// How long it may wait for its batch to begin, from when the worker reads it. `None` is no
-    /// limit.
+    /// limit. What is presented again after the daemon's death has what is left of it since the
+    /// submission.
     pub budget: Option<Duration>,
 }
 
@@ -35,6 +37,34 @@ pub(crate) fn layout(signature: &Signature, length: u32) -> impl Iterator<Item =
         end += bytes.next_multiple_of(TENSOR_ALIGNMENT);
         (offset, bytes)
     })
+}
+
+/// What the worker is told of a request.
+pub(crate) fn record(signature: &Signature, request: &Presented) -> RequestRecord {
+    let small = |count: usize| u32::try_from(count).expect("a checked signature");
+    let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
+    let mut record = RequestRecord {
+        generation: request.generation,
+        input_count: small(signature.inputs.len()),
+        output_count: small(signature.outputs.len()),
+        budget_us: request.budget.map_or(0, micros),
+        ..RequestRecord::default()
+    };
+    let mut places = layout(signature, request.length);
+    for (entry, (spec, (offset, _))) in
+        record.inputs.iter_mut().zip(signature.inputs.iter().zip(&mut places))
+    {
+        *entry = InputRecord {
+            offset: request.offset + offset,
+            element: spec.element.code(),
+            rank: small(spec.dims.len()),
+            dims: spec.dims_at(request.length),
+        };
+    }
+    for (entry, (offset, bytes)) in record.outputs.iter_mut().zip(places) {
+        *entry = OutputRecord { offset: request.offset + offset, capacity: bytes };
+    }
+    record
 }
 
 impl Request {
@@ -105,36 +135,8 @@ impl Request {
         if let Some((_, spec)) = unwritten {
             return Err(SubmitError::MissingInput { name: spec.name.clone() });
         }
-        channel.submit(self.held.slot, self.record(options))?;
+        channel.submit(&self.held, options.budget)?;
         Ok(Pending::new(self.held))
-    }
-
-    fn record(&self, options: SubmitOptions) -> RequestRecord {
-        let signature = &self.held.channel.signature;
-        let small = |count: usize| u32::try_from(count).expect("a checked signature");
-        let mut record = RequestRecord {
-            input_count: small(signature.inputs.len()),
-            output_count: small(signature.outputs.len()),
-            budget_us: options
-                .budget
-                .map_or(0, |budget| u64::try_from(budget.as_micros()).unwrap_or(u64::MAX).max(1)),
-            ..RequestRecord::default()
-        };
-        let mut places = layout(signature, self.held.length);
-        for (entry, (spec, (offset, _))) in
-            record.inputs.iter_mut().zip(signature.inputs.iter().zip(&mut places))
-        {
-            *entry = InputRecord {
-                offset: self.held.offset + offset,
-                element: spec.element.code(),
-                rank: small(spec.dims.len()),
-                dims: spec.dims_at(self.held.length),
-            };
-        }
-        for (entry, (offset, bytes)) in record.outputs.iter_mut().zip(places) {
-            *entry = OutputRecord { offset: self.held.offset + offset, capacity: bytes };
-        }
-        record
     }
 
     fn find(&self, name: &str) -> Result<(usize, &TensorSpec), SubmitError> {

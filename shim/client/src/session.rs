@@ -1,33 +1,36 @@
-//! A session: one control connection, over which functions are opened.
+//! A session: one control connection at a time, over which functions are opened.
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Memory};
+use crate::clock;
+use crate::connection;
+use crate::control::{Control, Question};
 use crate::error::{ConnectError, OpenError};
-use crate::fork::ForkMark;
 use crate::function::Function;
-use gpumux_wire::PROTOCOL_VERSION;
 use gpumux_wire::channel::Mapping;
-use gpumux_wire::control::{ChannelId, ToDaemon, ToPeer};
 use gpumux_wire::geometry::{ChannelSize, Geometry};
 use gpumux_wire::memfd;
-use gpumux_wire::outcome::Reason;
-use gpumux_wire::packet;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use gpumux_wire::packet::PacketError;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// A connection to the daemon. Functions that were opened over it keep it alive.
+/// A connection to the daemon. Functions that were opened over it keep it alive, and it outlives the
+/// daemon's restarts.
 #[derive(Clone, Debug)]
 pub struct Session(Arc<Control>);
 
-/// The control socket and what is shared by the session's channels.
-#[derive(Debug)]
-pub(crate) struct Control {
-    socket: OwnedFd,
-    /// Held over a question and its answer, so that answers are not mixed.
-    next_channel: Mutex<u32>,
-    pub(crate) fork: ForkMark,
+/// How a session is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// How long after the daemon's death its successor is waited for. Zero waits for none: what is
+    /// in flight ends at once as `daemon_lost`.
+    pub reconnect_for: Duration,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { reconnect_for: Duration::from_secs(30) }
+    }
 }
 
 impl Session {
@@ -36,29 +39,25 @@ impl Session {
     /// # Errors
     /// [`ConnectError`]: nobody there, another version, or a refusal.
     pub fn connect(path: impl AsRef<Path>) -> Result<Self, ConnectError> {
-        let path = path.as_ref();
-        let address = UnixAddr::new(path)
-            .map_err(|source| ConnectError::BadPath { path: path.to_owned(), source })?;
-        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
-            .map_err(std::io::Error::from)?;
-        connect(socket.as_raw_fd(), &address)
-            .map_err(|source| ConnectError::DaemonAbsent { path: path.to_owned(), source })?;
-        packet::send(&socket, &ToDaemon::Hello { version: PROTOCOL_VERSION }, &[])?;
-        match packet::receive(&socket, 0)?.0 {
-            ToPeer::Welcome { version: PROTOCOL_VERSION } => (),
-            ToPeer::Welcome { version } => {
-                return Err(ConnectError::Version { daemon: version, shim: PROTOCOL_VERSION });
-            }
-            ToPeer::Violation { what } => return Err(ConnectError::Refused(what)),
-            other @ (ToPeer::Opened { .. } | ToPeer::NotOpened { .. }) => {
-                return Err(ConnectError::Refused(format!("unexpected answer {other:?}")));
-            }
-        }
-        let control = Control { socket, next_channel: Mutex::new(0), fork: ForkMark::new()? };
-        Ok(Self(Arc::new(control)))
+        Self::connect_with(path, SessionOptions::default())
     }
 
-    /// Opens a function: makes a channel of the given size and passes it to the daemon.
+    /// Connects with options.
+    ///
+    /// # Errors
+    /// As [`Session::connect`].
+    pub fn connect_with(
+        path: impl AsRef<Path>,
+        options: SessionOptions,
+    ) -> Result<Self, ConnectError> {
+        // A later change of the working folder does not lead to another socket.
+        let path = std::path::absolute(path)?;
+        let socket = connection::greet(&path, |_| true)?;
+        Ok(Self(Arc::new(Control::new(path, options.reconnect_for, socket)?)))
+    }
+
+    /// Opens a function: makes a channel of the given size and passes it to the daemon. If the daemon
+    /// was restarted, its successor is asked.
     ///
     /// # Errors
     /// [`OpenError`]: a refusal with its reason, or the session is over.
@@ -67,56 +66,28 @@ impl Session {
             return Err(OpenError::Forked);
         }
         let geometry = Geometry::new(size)?;
-        let memory = memfd::create(&geometry)?;
-        let mapping = Mapping::new(&memory, geometry)?;
-        let (id, signature, wake) = self.0.ask_to_open(function, size, &memory)?;
-        let control = Arc::clone(&self.0);
-        Ok(Function::new(Arc::new(Channel::new(control, id, signature, &mapping, wake))))
-    }
-}
-
-impl Control {
-    fn ask_to_open(
-        &self,
-        function: &str,
-        size: ChannelSize,
-        memory: &OwnedFd,
-    ) -> Result<(ChannelId, gpumux_wire::signature::Signature, OwnedFd), OpenError> {
-        let mut next = self.next_channel.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = ChannelId(*next);
-        *next = next.wrapping_add(1);
-        let question = ToDaemon::Open { channel, function: function.to_owned(), size };
-        packet::send(&self.socket, &question, &[memory.as_fd()])?;
-        let (answer, mut descriptors) = packet::receive(&self.socket, 1)?;
-        match (answer, descriptors.pop()) {
-            (ToPeer::Opened { channel: answered, signature }, Some(wake))
-                if answered == channel =>
-            {
-                Ok((channel, signature, wake))
+        let until = clock::now().checked_add(self.0.reconnect_for);
+        let id = self.0.next_channel();
+        loop {
+            let connection = self.0.connection();
+            // Memory that a daemon was given and said nothing of may still be in use there, so each
+            // is asked with memory of its own.
+            let memfd = memfd::create(&geometry)?;
+            let mapping = Mapping::new(&memfd, geometry)?;
+            let memory = Memory { memfd, mapping };
+            let question = Question { channel: id, function, memory: &memory };
+            match self.0.ask(&connection, &question, |_| true) {
+                Err(OpenError::SessionOver(PacketError::Closed))
+                    if self.0.await_successor(connection.epoch, until) => {}
+                Err(error) => return Err(error),
+                Ok(opened) => {
+                    let control = Arc::clone(&self.0);
+                    let function = function.to_owned();
+                    let channel = Arc::new(Channel::new(control, function, memory, opened));
+                    self.0.enlist(&channel);
+                    return Ok(Function::new(channel));
+                }
             }
-            (ToPeer::NotOpened { channel: answered, refusal }, _) if answered == channel => {
-                Err(refusal.into())
-            }
-            (ToPeer::Violation { what }, _) => Err(OpenError::Violation(what)),
-            (other, _) => Err(OpenError::Violation(format!("the daemon answered {other:?}"))),
-        }
-    }
-
-    /// Tells the daemon that a channel is not needed any more. A daemon that is gone needs no telling.
-    pub(crate) fn close(&self, channel: ChannelId) {
-        if !self.fork.forked() {
-            let _gone = packet::send(&self.socket, &ToDaemon::Close { channel }, &[]);
-        }
-    }
-
-    /// Why a channel's worker end closed: with the daemon, or alone.
-    pub(crate) fn cause_of_loss(&self) -> Reason {
-        let _answers = self.next_channel.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        // Outside a question the daemon speaks only to end the session.
-        match poll(&mut ready, PollTimeout::ZERO) {
-            Ok(0) => Reason::WorkerLost,
-            Ok(_) | Err(_) => Reason::DaemonLost,
         }
     }
 }

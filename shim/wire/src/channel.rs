@@ -38,6 +38,12 @@ impl Mapping {
         &self.geometry
     }
 
+    /// Where it is mapped in this process.
+    pub fn addresses(&self) -> std::ops::Range<usize> {
+        let start = self.memory.as_ptr().expose_provenance();
+        start..start + self.memory.len()
+    }
+
     /// The arena's first byte, for the peer's shim alone: it hands out slices of what it has
     /// reserved. The daemon's side never calls this.
     pub fn arena_start(&self) -> *mut u8 {
@@ -152,6 +158,17 @@ impl PeerSide {
             completions: Consumer::new(MappedRing::completions(mapping)),
             mapping: Arc::clone(mapping),
         }
+    }
+
+    /// The peer's side of memory that is presented anew: the rings start over. Nobody else may have a
+    /// hand in the memory any more; the slots' records and the arena stay as they are.
+    pub fn start_over(mapping: &Arc<Mapping>) -> Self {
+        for ring in [MappedRing::submissions(mapping), MappedRing::completions(mapping)] {
+            for counter in [Counter::Head, Counter::Tail, Counter::Asleep] {
+                ring.store_release(counter, 0);
+            }
+        }
+        Self::new(mapping)
     }
 
     /// Fills a slot that is free.
@@ -400,6 +417,29 @@ mod tests {
         );
         MappedRing::submissions(&peer.mapping).store_release(Counter::Tail, u32::MAX);
         assert!(worker.submissions.pending().is_err());
+    }
+
+    #[test]
+    fn rings_that_start_over_serve_a_new_worker() {
+        let (mut peer, mut worker, mapping) = channel();
+        for round in 0..3 {
+            peer.submissions.push(round).unwrap();
+            worker.completions.push(round).unwrap();
+        }
+        worker.submissions.announce_sleep();
+        peer.completions.announce_sleep();
+        assert_eq!(worker.submissions.pop(), Ok(Some(0)));
+        assert_eq!(peer.completions.pop(), Ok(Some(0)));
+        let mut peer = PeerSide::start_over(&mapping);
+        let mut worker = WorkerSide::new(&mapping);
+        assert_eq!(worker.submissions.pop(), Ok(None));
+        assert_eq!(peer.completions.pop(), Ok(None));
+        peer.submissions.push(7).unwrap();
+        assert!(!peer.submissions.take_wake_duty(), "the worker that slept is gone");
+        worker.completions.push(8).unwrap();
+        assert!(!worker.completions.take_wake_duty());
+        assert_eq!(worker.submissions.pop(), Ok(Some(7)));
+        assert_eq!(peer.completions.pop(), Ok(Some(8)));
     }
 
     #[test]

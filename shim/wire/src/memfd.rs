@@ -50,14 +50,16 @@ pub fn create(geometry: &Geometry) -> std::io::Result<OwnedFd> {
 /// # Errors
 /// [`BadMemory`] says what is wrong and what to pass instead.
 pub fn vet(memfd: &impl AsFd, geometry: &Geometry) -> Result<(), BadMemory> {
+    // The seals come first: they are the one question that no file system is asked. Another may be a
+    // peer's own, in user space, and would answer when it likes.
+    // An ordinary file on tmpfs answers SEAL alone, for ever; files elsewhere have no seals at all.
+    let sealed = fcntl(memfd, FcntlArg::F_GET_SEALS).map_err(|_| BadMemory::NotMemfd)?;
     let stat = fstat(memfd).map_err(BadMemory::Os)?;
     let regular = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     if !regular || fstatfs(memfd).map_err(BadMemory::Os)?.filesystem_type() != TMPFS_MAGIC {
         return Err(BadMemory::NotMemfd);
     }
-    // An ordinary file on tmpfs answers SEAL alone, for ever; files elsewhere have no seals at all.
-    let held = fcntl(memfd, FcntlArg::F_GET_SEALS).map_err(|_| BadMemory::NotMemfd)?;
-    if SealFlag::from_bits_retain(held) != seals() {
+    if SealFlag::from_bits_retain(sealed) != seals() {
         return Err(BadMemory::Seals);
     }
     let needed = geometry.total_bytes();

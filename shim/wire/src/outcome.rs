@@ -92,6 +92,8 @@ reasons! {
     Poison = 12, "poison", "do not send this request again: it kills the device's worker whenever it runs";
     /// The function's requests have killed workers, and it is served no more until it is cleared.
     Quarantined = 13, "quarantined", "ask the operator, who clears it with `gpumux functions clear` when its model is mended";
+    /// The daemon was restarted, and the one that runs now does not take the channel again.
+    Restarted = 14, "restarted", "open the function again, which says what is wrong, and resubmit; nothing of this request remains";
 }
 
 impl Reason {
@@ -124,7 +126,8 @@ impl std::fmt::Display for Refusal {
             | Reason::DaemonLost
             | Reason::DeviceFailed
             | Reason::Poison
-            | Reason::Quarantined => (),
+            | Reason::Quarantined
+            | Reason::Restarted => (),
         }
         write!(f, ": {}", self.reason.advice())
     }

@@ -1,13 +1,14 @@
 //! How control messages travel: one JSON document a packet on a SEQPACKET socket, with the
 //! descriptors that belong to it beside it. Packets keep the two together and bound what is parsed.
 
-use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use thiserror::Error;
 
 /// Longest message, in bytes.
@@ -104,29 +105,25 @@ fn receive_raw(
     socket: &impl AsFd,
     body: &mut [u8],
 ) -> Result<(usize, Vec<OwnedFd>, bool), PacketError> {
-    let mut control = cmsg_space!([RawFd; DESCRIPTORS_SEEN]);
-    let socket = socket.as_fd().as_raw_fd();
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_SEEN))];
+    let mut control = RecvAncillaryBuffer::new(&mut room);
     let mut parts = [IoSliceMut::new(body)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let message = loop {
-        match recvmsg::<()>(socket, &mut parts, Some(&mut control), flags) {
-            Err(Errno::EINTR) => (),
-            other => break other?,
+        match recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => (),
+            other => break other.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?,
         }
     };
-    let truncated = message.flags.contains(MsgFlags::MSG_CTRUNC);
+    // More than there is room for were not handed over; those that were are ours to close, and the
+    // buffer owns them until then.
+    let truncated = message.flags.contains(ReturnFlags::CTRUNC);
     let mut descriptors = Vec::new();
-    for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(raw) = part {
-            descriptors.extend(raw.into_iter().map(own));
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = part {
+            descriptors.extend(rights);
         }
     }
     Ok((message.bytes, descriptors, truncated))
-}
-
-fn own(raw: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just made this descriptor for us, and nothing else knows its number.
-    unsafe { OwnedFd::from_raw_fd(raw) }
 }
 
 #[cfg(test)]
@@ -164,6 +161,20 @@ mod tests {
         drop(write);
         assert!(matches!(receive::<String>(&there, 1), Err(PacketError::Descriptors(2))));
         assert_eq!(nix::unistd::read(&read, &mut [0; 8]).unwrap(), 0, "nobody holds the pipe");
+    }
+
+    #[test]
+    fn descriptors_beyond_what_is_seen_are_closed_too() {
+        let (here, there) = pair();
+        // As many as the kernel takes in one message.
+        for count in [DESCRIPTORS_SEEN, DESCRIPTORS_SEEN + 1, 253] {
+            let (read, write) = nix::unistd::pipe().unwrap();
+            send(&here, &"many", &vec![write.as_fd(); count]).unwrap();
+            drop(write);
+            let refused = receive::<String>(&there, 1).unwrap_err();
+            assert!(matches!(refused, PacketError::Descriptors(DESCRIPTORS_SEEN)), "{refused}");
+            assert_eq!(nix::unistd::read(&read, &mut [0; 8]).unwrap(), 0, "nobody holds the pipe");
+        }
     }
 
     #[test]

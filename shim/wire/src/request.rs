@@ -109,6 +109,9 @@ pub enum Violation {
         /// Claimed length.
         bytes: u64,
     },
+    /// A page of the channel could not be had when it was touched: the peer had given it back.
+    #[error("a page of the channel's memory is gone: it was given back, and no new one can be had")]
+    MemoryLost,
     /// The completion ring has no room, because its head was forged.
     #[error("the completion ring's head is impossible")]
     CompletionRing,

@@ -1,9 +1,10 @@
 //! A peer for tests: submits patterned bytes to a function that takes `data: u8[length]`, checks
-//! every reply, and says `started` after the first and `done N` at its end.
+//! every reply, and says `started` after the first and `done N` at its end. It waits for no other daemon.
 
-use gpumux_shim::{ChannelSize, Outcome, Pending, Session, SubmitOptions};
+use gpumux_shim::{ChannelSize, Outcome, Pending, Session, SessionOptions, SubmitOptions};
 use std::collections::VecDeque;
 use std::error::Error;
+use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -11,7 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("arguments: SOCKET FUNCTION REQUESTS IN_FLIGHT".into());
     };
     let (requests, in_flight): (u64, usize) = (requests.parse()?, in_flight.parse()?);
-    let session = Session::connect(socket)?;
+    let options = SessionOptions { reconnect_for: Duration::ZERO };
+    let session = Session::connect_with(socket, options)?;
     let function = session.open(function, ChannelSize { slots: 256, arena_bytes: 4 << 20 })?;
     let echoes = !function.outputs().is_empty();
     let mut waiting: VecDeque<(u64, Pending)> = VecDeque::new();

@@ -48,10 +48,17 @@ fn load_one(folder: &Path) -> Result<Function, ConfigError> {
     let path = folder.join("function.toml");
     let text = std::fs::read_to_string(&path)
         .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-    let config: FunctionConfig =
-        toml::from_str(&text).map_err(|error| ConfigError::from_toml(&path, &text, &error))?;
-    config.check().map_err(|what| ConfigError::Wrong { path, line: 1, what })?;
+    let config = parse(&path, &text)?;
     Ok(Function { name, folder: folder.to_owned(), config })
+}
+
+/// Reads the text of one file.
+fn parse(path: &Path, text: &str) -> Result<FunctionConfig, ConfigError> {
+    let config: FunctionConfig =
+        toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
+    let wrong = |what| ConfigError::Wrong { path: path.to_owned(), line: 1, what };
+    config.check().map_err(wrong)?;
+    Ok(config)
 }
 
 fn is_name(name: &str) -> bool {
@@ -63,6 +70,7 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::function::{Model, Padding};
+    use proptest::prelude::*;
 
     /// Loads a repository with one function of this text.
     fn check(text: &str) -> Result<FunctionConfig, String> {
@@ -116,6 +124,81 @@ mod tests {
         for (text, expected) in cases {
             let error = check(text).unwrap_err();
             assert!(error.contains(expected), "{text:?} gave {error:?}");
+        }
+    }
+
+    /// What a file that was understood says, and what one that was not is told.
+    fn judge(text: &str) {
+        match parse(Path::new("function.toml"), text) {
+            Ok(config) => {
+                // The supervisor hands it to the worker as JSON.
+                let sent = serde_json::to_string(&config).unwrap();
+                let heard: FunctionConfig = serde_json::from_str(&sent).unwrap();
+                assert_eq!(format!("{heard:?}"), format!("{config:?}"), "{text:?}");
+                heard.check().unwrap();
+            }
+            Err(ConfigError::Wrong { line, what, .. }) => {
+                assert!((1..=text.matches('\n').count() + 1).contains(&line), "{text:?}: {line}");
+                assert!(!what.is_empty(), "{text:?}");
+            }
+            Err(other) => panic!("{text:?}: {other}"),
+        }
+    }
+
+    const WHOLE: &str = "model = \"model.onnx\"\noutputs = [\"sentence_embedding\"]\n\
+         length = { axis = \"seq\", max = 512 }\n\
+         pad = { fill = { input_ids = 0.5, \"é\" = -1 }, mask = \"attention_mask\" }\n\
+         max_batch = 32\nmax_wait = \"2ms\"\nqueue = 1024\n\
+         [service]\nobjective = \"p99 < 50ms\"\npriority = \"normal\"\n";
+
+    #[test]
+    fn strange_files_are_understood_or_told_where_they_are_wrong() {
+        let deep = |open: &str| format!("model = {}", open.repeat(50_000));
+        for text in [
+            WHOLE.to_owned(),
+            deep("["),
+            deep("{a="),
+            deep("{a=["),
+            format!("model{} = 1", ".a".repeat(50_000)),
+            format!("[{}]", "a.".repeat(50_000)),
+            "model = \"builtin:echo\"\nlength = { max = 4294967295 }\nmax_wait = \"99999999999y\""
+                .to_owned(),
+            "model = \"a.onnx\"\nlength = { max = 1 }\npad = { fill = { x = nan }, mask = \"m\" }"
+                .to_owned(),
+            "model = \"a.onnx\"\nlength = { max = 1 }\npad = { fill = { x = -inf }, mask = \"m\" }"
+                .to_owned(),
+            "\u{feff}model = 1".to_owned(),
+            "ä = 1\nü".to_owned(),
+        ] {
+            judge(&text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_function_or_an_error(text in "\\PC{0,200}") {
+            judge(&text);
+        }
+
+        #[test]
+        fn text_near_a_function_is_one_or_an_error(
+            changes in prop::collection::vec(
+                (any::<prop::sample::Index>(), any::<char>(), 0..4u8, "[0-9a-z.=\"{}\\[\\]]{1,4}"),
+                1..6,
+            )
+        ) {
+            let mut text: Vec<char> = WHOLE.chars().collect();
+            for (at, other, how, piece) in changes {
+                let at = at.index(text.len());
+                match how {
+                    0 => text[at] = other,
+                    1 => drop(text.splice(at..at, piece.chars())),
+                    2 => drop(text.drain(at..(at + 3).min(text.len()))),
+                    _ => drop(text.splice(at..(at + 2).min(text.len()), piece.chars())),
+                }
+                text.push(' ');
+            }
+            judge(&text.into_iter().collect::<String>());
         }
     }
 

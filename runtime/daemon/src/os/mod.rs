@@ -1,5 +1,6 @@
-//! What only `unsafe` code can ask of the operating system. The rest of the daemon has none.
+//! What only `unsafe` code can ask of the operating system: the only folder of this crate that has any.
 
+pub(crate) mod sigbus;
 mod words;
 
 pub(crate) use words::SharedWords;

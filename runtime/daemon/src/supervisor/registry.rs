@@ -12,6 +12,10 @@ use tokio::sync::mpsc;
 
 /// Most sessions at once.
 const SESSIONS_MAX: usize = 512;
+/// Most sessions, and most channels, of one user. Half of what there is, so that nobody takes every
+/// place from everybody else.
+const USER_SESSIONS_MAX: usize = SESSIONS_MAX / 2;
+const USER_CHANNELS_MAX: usize = 512;
 /// Most channels of one session.
 const SESSION_CHANNELS_MAX: usize = 64;
 
@@ -74,21 +78,28 @@ impl Registry {
     }
 
     /// Enters a session, if there is room for one more.
+    ///
+    /// # Errors
+    /// Which limit is in the way.
     pub(super) fn enter(
         &self,
         pid: i32,
         uid: u32,
         violations: mpsc::UnboundedSender<String>,
-    ) -> Option<u64> {
+    ) -> Result<u64, String> {
         let mut state = self.lock();
         if state.sessions.len() >= SESSIONS_MAX {
-            return None;
+            return Err(format!("there are {SESSIONS_MAX} sessions: try again later"));
+        }
+        let of_user = state.sessions.values().filter(|session| session.uid == uid).count();
+        if of_user >= USER_SESSIONS_MAX {
+            return Err(format!("user {uid} has {USER_SESSIONS_MAX} sessions: end one first"));
         }
         state.last_session += 1;
         let id = state.last_session;
         let session = Session { pid, uid, channels: BTreeMap::new(), mapped_bytes: 0, violations };
         state.sessions.insert(id, session);
-        Some(id)
+        Ok(id)
     }
 
     /// Enters a channel, if its function exists and no limit is in the way.
@@ -117,6 +128,13 @@ impl Registry {
             ));
         }
         let attachment = Attachment(state.last_attachment + 1);
+        let uid = state.sessions.get(&session).map(|entry| entry.uid);
+        let of_user = state.sessions.values().filter(|other| Some(other.uid) == uid);
+        if of_user.map(|other| other.channels.len()).sum::<usize>() >= USER_CHANNELS_MAX {
+            return over(format!(
+                "one user may have {USER_CHANNELS_MAX} channels: close one first"
+            ));
+        }
         let Some(entry) = state.sessions.get_mut(&session) else {
             return over("the session is over".to_owned());
         };

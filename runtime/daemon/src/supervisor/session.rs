@@ -15,12 +15,18 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
+/// How long a peer may take to greet. Until then it holds a place and has said nothing.
+const HELLO_LIMIT: Duration = Duration::from_secs(5);
+/// How long a peer may take to make room for the reason why its session ends.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// The socket that peers connect to.
 #[derive(Debug)]
@@ -68,7 +74,7 @@ pub(super) async fn accept(listener: Listener, registry: Arc<Registry>, devices:
             // Out of descriptors: those who are connected go on, and their leaving makes room.
             Err(error) => {
                 warn!(%error, "a peer could not be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -89,10 +95,9 @@ async fn serve(socket: Socket, registry: Arc<Registry>, devices: Devices) {
     }
     let Ok(packets) = Packets::new(OwnedFd::from(socket)) else { return };
     let (tell, mut violations) = mpsc::unbounded_channel();
-    let Some(id) = registry.enter(peer.pid(), peer.uid(), tell) else {
-        let what = "there are as many sessions as this daemon serves: try again later".to_owned();
-        let _gone = packets.send(&ToPeer::Violation { what }, &[]).await;
-        return;
+    let id = match registry.enter(peer.pid(), peer.uid(), tell) {
+        Ok(id) => id,
+        Err(what) => return take_leave(&packets, what).await,
     };
     let session =
         Session { id, packets, registry: Arc::clone(&registry), devices: devices.clone() };
@@ -104,7 +109,7 @@ async fn serve(socket: Socket, registry: Arc<Registry>, devices: Devices) {
         Ok(()) => info!(session = id, pid = peer.pid(), "the peer left"),
         Err(what) => {
             warn!(session = id, pid = peer.pid(), %what, "the peer broke the protocol");
-            let _gone = session.packets.send(&ToPeer::Violation { what }, &[]).await;
+            take_leave(&session.packets, what).await;
         }
     }
     // The socket closes before the worker lets its channels go, so that the shim, which sees its
@@ -115,15 +120,22 @@ async fn serve(socket: Socket, registry: Arc<Registry>, devices: Devices) {
     }
 }
 
+/// Tells a peer why its session ends. One that does not listen is not waited for.
+async fn take_leave(packets: &Packets, what: String) {
+    let violation = ToPeer::Violation { what };
+    let _gone = timeout(FAREWELL_LIMIT, packets.send(&violation, &[])).await;
+}
+
 impl Session {
     /// Talks with the peer until it leaves.
     ///
     /// # Errors
     /// What it did wrong.
     async fn converse(&self) -> Result<(), String> {
-        let (hello, _) = match self.packets.receive(0).await {
-            Err(PacketError::Closed) => return Ok(()),
-            other => other.map_err(|error| error.to_string())?,
+        let (hello, _) = match timeout(HELLO_LIMIT, self.packets.receive(0)).await {
+            Err(_) => return Err(format!("no hello came within {} s", HELLO_LIMIT.as_secs())),
+            Ok(Err(PacketError::Closed)) => return Ok(()),
+            Ok(other) => other.map_err(|error| error.to_string())?,
         };
         let ToDaemon::Hello { version } = hello else {
             return Err("the first message of a session is a hello".to_owned());

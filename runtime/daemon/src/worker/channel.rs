@@ -3,6 +3,7 @@
 
 use crate::ledger::Ledger;
 use crate::link::Attachment;
+use crate::os::sigbus::Watched;
 use gpumux_core::{FunctionId, MonoTime, RequestId};
 use gpumux_wire::channel::WorkerSide;
 use gpumux_wire::record::{Entry, ResponseRecord, SubmissionKind};
@@ -15,6 +16,8 @@ use std::os::fd::OwnedFd;
 pub(super) struct Channel {
     pub(super) attachment: Attachment,
     pub(super) function: FunctionId,
+    /// Says whether a page of its memory could not be had. Dropped before the mapping.
+    memory: Watched,
     pub(super) side: WorkerSide,
     /// The worker's end of the wake-up channel.
     pub(super) wake: OwnedFd,
@@ -69,16 +72,31 @@ impl Channel {
     pub(super) fn new(
         attachment: Attachment,
         function: FunctionId,
-        (side, wake, ledger): (WorkerSide, OwnedFd, Ledger),
+        (side, memory): (WorkerSide, Watched),
+        (wake, ledger): (OwnedFd, Ledger),
         stage: Stage,
     ) -> Self {
         let slots = vec![None; side.geometry().slots() as usize].into_boxed_slice();
-        Self { attachment, function, side, wake, ledger, slots, open: 0, stage, unannounced: false }
+        Self {
+            attachment,
+            function,
+            memory,
+            side,
+            wake,
+            ledger,
+            slots,
+            open: 0,
+            stage,
+            unannounced: false,
+        }
     }
 
     /// Takes the next entry of the submission ring, if there is one. A request that it submits is
     /// accepted: whatever becomes of this worker, it has an end.
     pub(super) fn next(&mut self, now: MonoTime) -> Result<Option<Asked>, Violation> {
+        if self.memory.is_lost() {
+            return Err(Violation::MemoryLost);
+        }
         let Some(word) = self.side.submissions.peek()? else { return Ok(None) };
         let Entry { slot, kind, generation } = Entry::decode(word, self.side.geometry().slots())?;
         let held = self.slots[slot as usize];
@@ -98,6 +116,12 @@ impl Channel {
         self.ledger.take(self.side.submissions.head().wrapping_add(1));
         self.side.submissions.advance();
         Ok(Some(asked))
+    }
+
+    /// Whether its peer asks something. An impossible count is work too: the next pass judges it, and
+    /// memory that was lost.
+    pub(super) fn has_work(&self) -> bool {
+        self.side.submissions.pending() != Ok(0) || self.memory.is_lost()
     }
 
     /// Copies a submitted slot's record out, and sees that it is the use of the slot that was meant.

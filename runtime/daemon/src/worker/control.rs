@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::link::{Attachment, FromWorker, ToWorker};
 use crate::options::{DeviceChoice, WorkerOptions};
+use crate::os::sigbus;
 use gpumux_core::{FunctionId, Limits};
 use gpumux_wire::channel::{Mapping, WorkerSide};
 use gpumux_wire::geometry::{ChannelSize, Geometry};
@@ -110,6 +111,7 @@ impl<'a> Worker<'a> {
         (device, ordinal): (DeviceChoice, u32),
         options: WorkerOptions,
     ) -> Result<Self, WorkerError> {
+        sigbus::install()?;
         let (functions, incarnation) = hear_functions(socket)?;
         let beat = Arc::new(Beat::asleep());
         let hang_limit = options.hang_limit.into();
@@ -242,10 +244,11 @@ impl<'a> Worker<'a> {
             descriptors.try_into().map_err(|_| "its descriptors did not arrive")?;
         let geometry = Geometry::new(size).map_err(|error| error.to_string())?;
         let mapping = Mapping::new(&memory, geometry).map_err(|error| error.to_string())?;
+        let watched = sigbus::watch(&mapping.addresses()).map_err(|full| full.to_string())?;
         let slots = geometry.slots();
         let ledger = Ledger::map(&ledger, slots).map_err(|error| error.to_string())?;
         let side = WorkerSide::resume(&mapping, ledger.head(), ledger.tail());
-        Ok(Channel::new(attachment, function, (side, wake, ledger), stage))
+        Ok(Channel::new(attachment, function, (side, watched), (wake, ledger), stage))
     }
 
     fn find(&self, name: &str) -> Option<FunctionId> {

@@ -324,9 +324,7 @@ impl Dispatch {
         let places = || self.channels[..self.places].iter().filter_map(Option::as_deref);
         let channels = || places().filter(|channel| channel.stage == Stage::Serving);
         channels().for_each(|channel| channel.side.submissions.announce_sleep());
-        // An impossible count is work too: the next pass judges it.
-        let pending = |channel: &Channel| channel.side.submissions.pending() != Ok(0);
-        if !channels().any(pending) && self.commands.is_empty() {
+        if !channels().any(Channel::has_work) && self.commands.is_empty() {
             let mut gone = None;
             self.beat.sleep();
             for waker in self.bed.sleep(now, until)? {

@@ -1,0 +1,22 @@
+//! `cargo xtask hostile`: builds everything and sets hostile peers on a daemon, beside honest ones.
+//!
+//! What they do and what is checked lives in the tests' own programs.
+
+use crate::failure::{self, Failure};
+use crate::test::BIN_DIR;
+use crate::workspace;
+use std::process::Command;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Arguments of the program that drives them: --seconds, --seed, --no-latency-bound, --no-skips
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let binaries = workspace::build()?;
+    let mut drive = Command::new(binaries.join("gpumux-test-hostile-drive"));
+    drive.args(&arguments.arguments).env(BIN_DIR, &binaries);
+    Err(failure::hand_over(&mut drive, "set hostile peers on a daemon"))
+}
