@@ -95,7 +95,7 @@ struct Opened {
 fn open(look: &Look<'_>, ordinal: u32, proven: Option<Proven>) -> Result<Opened, LookError> {
     let device = Device::open(look.driver, ordinal, DeviceOptions::default())?;
     let wake = Wake::new()?;
-    let partitioner = partitions::choose(&device, &wake, proven)?;
+    let partitioner = partitions::choose(look.form, &device, &wake, proven)?;
     Ok(Opened { partitioner, wake, device })
 }
 

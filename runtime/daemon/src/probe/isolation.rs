@@ -15,10 +15,11 @@ use std::time::Duration;
 
 /// Pairs of durations that are wanted, and tries for them.
 const PAIRS: (usize, usize) = (9, 18);
-/// How long the work should take.
-const WORK: Duration = Duration::from_millis(2);
+/// How long the work should take: far longer than a launch on a GPU, and on the emulated device than
+/// the share that an idle SM may save up there.
+const WORK: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
 /// How many times as long the neighbour is busy.
-const BUSY: u32 = 6;
+const BUSY: u32 = 3;
 /// Lengths of the sums: the first to be tried, and the longest.
 const SUMS: (u32, u32) = (16, 1 << 16);
 /// What the ratio may be: work that shares its SMs with as much again takes twice as long.
@@ -48,7 +49,8 @@ pub(super) fn measure(
     // Sums of zeros take as long as others, and never meet a number that is slow to add.
     lane.clear(operand.address(), 256)?;
     finish(lane)?;
-    let sums = sums(clock, lane, |sums| work(&operand, &here, sms, sums, 1))?;
+    let enough = if emulated { WORK.1 } else { WORK.0 };
+    let sums = sums(clock, lane, enough, |sums| work(&operand, &here, sms, sums, 1))?;
     let alone = work(&operand, &here, sms, sums, 1);
     let busy = work(&operand, &there, neighbour_sms, sums, BUSY);
     let (mut without, mut beside) = (Vec::new(), Vec::new());
@@ -88,13 +90,18 @@ pub(super) fn measure(
 }
 
 /// The length of sums at which the work takes about as long as it should.
-fn sums(clock: Clock, lane: &mut Lane, work: impl Fn(u32) -> Launch) -> Result<u32, LookError> {
+fn sums(
+    clock: Clock,
+    lane: &mut Lane,
+    enough: Duration,
+    work: impl Fn(u32) -> Launch,
+) -> Result<u32, LookError> {
     let mut sums = SUMS.0;
     while sums < SUMS.1 {
         let before = clock.now();
         lane.launch(&work(sums))?;
         finish(lane)?;
-        if clock.now().since(before) >= WORK / 2 {
+        if clock.now().since(before) >= enough / 2 {
             break;
         }
         sums *= 2;

@@ -15,14 +15,25 @@ const LANES: u32 = 4;
 /// How long one side of a handshake waits for the other.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
-/// Chooses as the worker will.
+/// Chooses how the device is divided. Making green contexts and measuring each takes time: the short
+/// form makes those that it looks at, and the full form all that there can be.
 pub(super) fn choose(
+    form: Form,
     device: &Device,
     wake: &Wake,
     proven: Option<Proven>,
 ) -> Result<Partitioner, LookError> {
-    let wish = PartitionWish { lanes: LANES, proven, ..PartitionWish::default() };
+    let finest = PartitionWish { lanes: LANES, proven, ..PartitionWish::default() };
+    let wish = match form {
+        Form::Full => finest,
+        Form::Short => PartitionWish { atom_sms: share(device.info().sm_count, LANES), ..finest },
+    };
     Ok(Partitioner::choose(device, wake, &wish)?)
+}
+
+/// SMs of each of `count` lanes: green contexts double in size.
+fn share(sms: u32, count: u32) -> u32 {
+    1 << (sms / count).max(1).ilog2()
 }
 
 /// Leases lanes side by side and looks at where they run, and in the full form at how.
@@ -59,10 +70,7 @@ pub(super) fn look_at(
 fn lease(sms: u32, partitioner: &Partitioner) -> Result<Vec<Lane>, LookError> {
     let is_divided = partitioner.backend() != BackendKind::None;
     let count = if is_divided { LANES } else { 1 };
-    // Grants of green contexts double in size.
-    let share = (sms / count).max(1);
-    let share = 1 << share.ilog2();
-    let share = if is_divided { share } else { sms };
+    let share = if is_divided { share(sms, count) } else { sms };
     let mut lanes = Vec::new();
     for _ in 0..count {
         match partitioner.lease(Wanted::Sms(share)) {
