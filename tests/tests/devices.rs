@@ -119,3 +119,36 @@ fn devices_are_chosen_and_one_that_is_not_there_is_a_reason() {
         "{said}"
     );
 }
+
+#[test]
+fn lanes_divide_a_device_by_what_the_probe_saw() {
+    for (device, choice, claim) in [
+        ("emulated", "best", "green contexts: "),
+        ("emulated:driver=12.8,cc=8.6", "best", "green contexts: "),
+        ("emulated:driver=12.2", "best", "stream masks: "),
+        ("emulated:driver=13.2,absent=cuGreenCtxCreate", "best", "none: "),
+        ("emulated", "none", "green contexts: "),
+    ] {
+        let arguments = vec!["--lanes=4".to_owned(), format!("--partitions={choice}")];
+        let daemon = Daemon::start_with(&[ECHO], &Options { arguments, ..asking_for(device) });
+        let status = daemon.status();
+        let device = &status.devices[0];
+        assert!(device.partitions.starts_with(claim), "{}", device.partitions);
+        let granted: Vec<&str> = device.lanes.iter().map(|lane| lane.granted.as_str()).collect();
+        let is_divided = choice == "best" && claim != "none: ";
+        if is_divided {
+            assert!(device.lanes.iter().all(|lane| lane.sms == 8), "{device:?}");
+            let apart: std::collections::BTreeSet<&str> = granted.iter().copied().collect();
+            assert_eq!(apart.len(), 4, "{granted:?}");
+        } else {
+            assert!(device.lanes.iter().all(|lane| lane.sms == device.sms), "{device:?}");
+        }
+        let size = ChannelSize { slots: 4, arena_bytes: 1 << 16 };
+        let function = daemon.connect().open("echo", size).unwrap();
+        (0..20).for_each(|byte| echo(&function, byte));
+    }
+    let masks = vec!["--lanes=4".to_owned(), "--partitions=stream-masks".to_owned()];
+    let options = Options { arguments: masks, ..asking_for("emulated:driver=12.9") };
+    let said = Daemon::refuse(&[ECHO], &options);
+    assert!(said.contains("stream masks"), "{said}");
+}

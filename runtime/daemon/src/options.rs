@@ -144,9 +144,38 @@ impl DeviceChoice {
     }
 }
 
+/// How a device is divided among lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartitionChoice {
+    /// By the best way that was seen to work when the daemon started.
+    Best,
+    /// By green contexts, or not at all: the daemon does not start without them.
+    GreenContexts,
+    /// By stream masks, where the driver is known and a self-test passes; or the daemon does not start.
+    StreamMasks,
+    /// Not: every lane has the whole device.
+    None,
+}
+
+impl PartitionChoice {
+    /// As an argument.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value().expect("no choice is skipped");
+        value.get_name().to_owned()
+    }
+}
+
 /// How a device is run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkerOptions {
+    /// Lanes of each device. Of several, each has an equal part of the SMs where the device can be
+    /// divided
+    #[arg(long, env = "GPUMUX_LANES", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) lanes: u16,
+    /// How a device is divided among its lanes
+    #[arg(long, env = "GPUMUX_PARTITIONS", value_enum, default_value = "best")]
+    pub(crate) partitions: PartitionChoice,
     /// The scheduling policy
     #[arg(long, env = "GPUMUX_POLICY", default_value = "fifo",
           value_parser = clap::builder::PossibleValuesParser::new(gpumux_core::policy::NAMES))]
@@ -166,12 +195,23 @@ pub(crate) struct WorkerOptions {
 }
 
 impl WorkerOptions {
-    /// As arguments of a worker.
-    pub(crate) fn arguments(&self, device: DeviceChoice, ordinal: u32) -> Vec<String> {
+    /// As arguments of a worker, for a device of which the probe has `seen` that it can be divided so.
+    pub(crate) fn arguments(
+        &self,
+        device: DeviceChoice,
+        ordinal: u32,
+        seen: PartitionChoice,
+    ) -> Vec<String> {
+        let partitions = match self.partitions {
+            PartitionChoice::Best => seen,
+            named => named,
+        };
         let mut arguments = vec![
             "worker".to_owned(),
             device.name(),
             format!("--ordinal={ordinal}"),
+            format!("--lanes={}", self.lanes),
+            format!("--partitions={}", partitions.name()),
             format!("--policy={}", self.policy),
             format!("--spin={}", self.spin),
             format!("--hang-limit={}", self.hang_limit),

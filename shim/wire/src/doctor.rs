@@ -208,11 +208,11 @@ pub struct PartitionReport {
     pub backend: String,
     /// What shows that it does what it says, or why there is none.
     pub proof: String,
-    /// The smallest part, in SMs.
+    /// The smallest part that was made, in SMs. The short form makes those that it looks at.
     pub granularity_sms: u32,
     /// Every backend, best first, and why it is taken or not.
     pub backends: Vec<BackendReport>,
-    /// Lanes that cover the device, and where blocks of them were seen to run.
+    /// Lanes side by side, and where blocks of them were seen to run.
     pub lanes: Vec<LaneReport>,
     /// Whether two lanes run at the same time. Full form, where there are two.
     pub handshake: Option<Checked>,
@@ -330,3 +330,16 @@ pub struct Latency {
     /// 99 of 100 took less.
     pub p99_us: f64,
 }
+
+impl DeviceReport {
+    /// What `status` shows of the device's partitions: the backend, and what shows that it holds.
+    pub fn partitions_shown(&self) -> String {
+        match &self.partitions {
+            Some(partitions) => format!("{}: {}", partitions.backend, partitions.proof),
+            None => "none: the device could not be looked at".to_owned(),
+        }
+    }
+}
+
+/// The name of the backend that is none.
+pub const UNDIVIDED: &str = "none";

@@ -49,7 +49,7 @@ pub struct DeviceStatus {
     pub lanes: Vec<LaneStatus>,
     /// The scheduling policy.
     pub policy: String,
-    /// Whether partitions are in force, and by what.
+    /// How the device can be divided, and what the probe at the daemon's start saw of it.
     pub partitions: String,
 }
 
@@ -58,6 +58,8 @@ pub struct DeviceStatus {
 pub struct LaneStatus {
     /// SMs it may use.
     pub sms: u32,
+    /// Which they are, as measured: `all`, or ranges as in `0-7`.
+    pub granted: String,
     /// Batches that it ran since its worker's start.
     pub batches: u64,
 }

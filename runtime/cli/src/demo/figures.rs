@@ -55,7 +55,7 @@ mod tests {
             r#"{ "version": "0", "pid": 1, "uptime_s": 9, "draining": false, "sessions": [],
                  "devices": [{ "name": "gpumux emulated GPU", "ordinal": 0, "emulated": true, "sms": 32,
                    "memory_bytes": 1, "state": "ready", "worker_pid": 2, "worker_restarts": 0,
-                   "lanes": [{ "sms": 32, "batches": 60 }], "policy": "fifo",
+                   "lanes": [{ "sms": 32, "granted": "all", "batches": 60 }], "policy": "fifo",
                    "partitions": "off" }],
                  "functions": [{ "name": "embed", "model": "model.onnx", "objective": null,
                    "signature": null, "channels": 1, "queued": 0, "arrived": 420,

@@ -2,11 +2,8 @@
 
 use gpumux_wire::doctor::{
     Claim, ComputeMode, DeviceReport, Finding, Isolation, Level, Occupants, PartitionReport,
-    ProbeReport, SelfTest, SelfTestEnded,
+    ProbeReport, SelfTest, SelfTestEnded, UNDIVIDED,
 };
-
-/// The name of the backend that is none.
-const UNDIVIDED: &str = "none";
 
 /// Findings of one place, as they are made.
 struct Place {
@@ -173,8 +170,7 @@ fn of_partitions(place: &mut Place, partitions: &PartitionReport, emulated: bool
         place.add(Level::Ok, what);
     }
     for backend in &partitions.backends {
-        let usable = if backend.usable { "yes" } else { "no" };
-        place.add(Level::Note, format!("{}: {usable}: {}", backend.name, backend.why));
+        place.add(Level::Note, format!("{}: {}", backend.name, backend.why));
     }
     let strays = partitions.lanes.iter().filter(|lane| lane.strays).count();
     if strays > 0 {

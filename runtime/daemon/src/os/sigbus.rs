@@ -9,8 +9,6 @@
 //! The handler runs in the middle of anything. It loads and stores atomics, and makes two system
 //! calls, `mmap` and `sigaction`, which any signal handler may.
 
-#![allow(unsafe_code, reason = "a signal handler cannot be installed without")]
-
 use nix::errno::Errno;
 use nix::libc::{c_int, c_void, siginfo_t};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};

@@ -69,7 +69,7 @@ async fn answer(child: &mut Child) -> std::io::Result<(ExitStatus, Vec<u8>)> {
 }
 
 /// What a process died of, in the words of a finding.
-fn cause(status: ExitStatus) -> String {
+pub(super) fn cause(status: ExitStatus) -> String {
     let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
     signal.map_or_else(|| status.to_string(), |signal| signal.as_str().to_owned())
 }

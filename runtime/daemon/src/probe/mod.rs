@@ -8,10 +8,14 @@
 
 mod child;
 mod device;
+mod isolation;
 mod latency;
 mod look;
+mod partitions;
+mod self_test;
 
 pub(crate) use child::{ChildError, run_limited};
+pub(crate) use self_test::command as self_test_command;
 
 use crate::options::DeviceRequest;
 use crate::supervisor::{self, DriverPlace};
@@ -41,6 +45,12 @@ pub(crate) struct ProbeOptions {
     /// The loader finds the driver that is asked for: open it in this process
     #[arg(long)]
     inner: bool,
+    /// Put this to its self-test in this process, and say what is seen
+    #[arg(long, value_enum)]
+    self_test: Option<SelfTestChoice>,
+    /// The device of the self-test, in the driver's order
+    #[arg(long, default_value_t = 0)]
+    ordinal: u32,
 }
 
 /// [`Form`] as an argument.
@@ -50,6 +60,13 @@ pub(crate) enum FormChoice {
     Short,
     /// Also handshake, isolation, latencies, registered memory.
     Full,
+}
+
+/// What has a self-test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SelfTestChoice {
+    /// Stream masks.
+    Masks,
 }
 
 impl From<FormChoice> for Form {
@@ -67,6 +84,9 @@ pub(crate) enum ProbeFailure {
     /// Nowhere to write to.
     #[error("the document could not be written: {0}")]
     Write(#[from] std::io::Error),
+    /// A self-test did not pass. Its parent reads that from this process's end.
+    #[error("the self-test: {0}")]
+    SelfTest(String),
     /// It could not be put into words: a bug.
     #[error("the document could not be made: {0}")]
     Format(#[from] serde_json::Error),
@@ -77,6 +97,10 @@ pub(crate) enum ProbeFailure {
 /// # Errors
 /// [`ProbeFailure`].
 pub(crate) fn run(options: ProbeOptions) -> Result<(), ProbeFailure> {
+    if let Some(SelfTestChoice::Masks) = options.self_test {
+        child::end_with_parent().map_err(std::io::Error::from)?;
+        return self_test::run(&options);
+    }
     let form = options.form.into();
     let report = if options.inner {
         child::end_with_parent().map_err(std::io::Error::from)?;

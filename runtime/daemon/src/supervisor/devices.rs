@@ -6,8 +6,8 @@ use super::registry::Registry;
 use super::worker::Worker;
 use super::{Served, SupervisorError};
 use crate::link::Attachment;
-use crate::options::{DeviceChoice, SupervisorOptions};
-use gpumux_wire::doctor::Form;
+use crate::options::{DeviceChoice, PartitionChoice, SupervisorOptions};
+use gpumux_wire::doctor::{Form, PartitionReport};
 use gpumux_wire::status::{DeviceStatus, FunctionStatus};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tracing::warn;
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A device that can be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// Which driver it is of.
     pub(super) choice: DeviceChoice,
@@ -27,6 +27,10 @@ pub(super) struct Found {
     pub(super) ordinal: u32,
     /// Bytes of its memory that are free.
     pub(super) free_bytes: u64,
+    /// How it can be divided, as far as the probe saw: what it did not see is not claimed.
+    pub(super) partitions: PartitionChoice,
+    /// The same in words, with what shows it.
+    pub(super) claim: String,
 }
 
 /// See the file's head.
@@ -50,7 +54,9 @@ pub(super) async fn find(options: &SupervisorOptions) -> Result<Vec<Found>, Supe
             // The worker may get further than the probe; if not, it says why.
             warn!(%error, "the devices could not be looked at: the first is served, without partitions");
             let choice = options.device.first_choice();
-            return Ok(vec![Found { choice, ordinal: 0, free_bytes: u64::MAX }]);
+            let claim = "none: the probe of the devices failed, see the log".to_owned();
+            let (free_bytes, partitions) = (u64::MAX, PartitionChoice::None);
+            return Ok(vec![Found { choice, ordinal: 0, free_bytes, partitions, claim }]);
         }
     };
     if let Some(unusable) = report.unusable {
@@ -67,6 +73,8 @@ pub(super) async fn find(options: &SupervisorOptions) -> Result<Vec<Found>, Supe
                 choice,
                 ordinal: device.ordinal,
                 free_bytes: device.memory_free_bytes.unwrap_or(0),
+                partitions: seen(device.partitions.as_ref()),
+                claim: claim(device.partitions.as_ref()),
             }),
             Some(fault) => {
                 warn!(device = device.ordinal, fault, "a device is not served");
@@ -86,6 +94,23 @@ pub(super) async fn find(options: &SupervisorOptions) -> Result<Vec<Found>, Supe
         return Err(SupervisorError::Unfit(what));
     }
     Ok(found)
+}
+
+/// How the probe saw a device divided.
+fn seen(report: Option<&PartitionReport>) -> PartitionChoice {
+    match report.map(|report| report.backend.as_str()) {
+        Some("green contexts") => PartitionChoice::GreenContexts,
+        Some("stream masks") => PartitionChoice::StreamMasks,
+        Some(_) | None => PartitionChoice::None,
+    }
+}
+
+/// What is said of a device's partitions.
+fn claim(seen: Option<&PartitionReport>) -> String {
+    match seen {
+        Some(PartitionReport { backend, proof, .. }) => format!("{backend}: {proof}"),
+        None => "none: the probe did not see any".to_owned(),
+    }
 }
 
 impl Devices {
@@ -108,7 +133,7 @@ impl Devices {
         }
         let (mut workers, mut keepers) = (Vec::new(), JoinSet::new());
         for (device, functions) in found.iter().zip(by_device) {
-            let (worker, keeper) = Worker::new(options, *device, functions, registry)?;
+            let (worker, keeper) = Worker::new(options, device.clone(), functions, registry)?;
             workers.push(worker);
             keepers.spawn(keeper);
         }
@@ -239,7 +264,13 @@ mod tests {
 
     #[test]
     fn functions_go_where_they_are_told_and_else_where_memory_is_left() {
-        let device = |ordinal| Found { choice: DeviceChoice::Cuda, ordinal, free_bytes: 100 };
+        let device = |ordinal| Found {
+            choice: DeviceChoice::Cuda,
+            ordinal,
+            free_bytes: 100,
+            partitions: PartitionChoice::None,
+            claim: String::new(),
+        };
         let found = [device(0), device(3)];
         let places = |functions: &[Placing]| place(&found, functions.iter().cloned());
         let free = placing("a", None, 0);

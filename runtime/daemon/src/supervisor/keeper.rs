@@ -151,10 +151,11 @@ impl Keeper {
         // The worker's end blocks, ours does not: a flag of the open file that only ours carries.
         let nonblocking = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
         nix::fcntl::fcntl(&ours, nonblocking)?;
+        let Found { choice, ordinal, partitions, .. } = self.found;
         let mut command =
             DriverPlace::from(&self.options).command(&self.program, self.found.choice)?;
         command
-            .args(self.options.worker.arguments(self.found.choice, self.found.ordinal))
+            .args(self.options.worker.arguments(choice, ordinal, partitions))
             .arg("--lock")
             .arg(self.options.device_lock(self.found.choice, self.found.ordinal))
             // An interrupt at the terminal reaches this process, which drains, and not the worker.
@@ -269,6 +270,7 @@ impl Keeper {
             function.quarantined = self.quarantine.reason(&function.name).cloned();
         }
         device.worker_restarts = self.deaths;
+        device.partitions.clone_from(&self.found.claim);
         if self.registry.is_draining() {
             device.state = "draining".to_owned();
         }
@@ -409,6 +411,7 @@ impl Keeper {
         };
         let mut device = absent_device(state, self.found.ordinal);
         (device.worker_restarts, device.worker_pid) = (self.deaths, pid);
+        device.partitions.clone_from(&self.found.claim);
         (self.functions.iter().map(function).collect(), device)
     }
 }

@@ -73,8 +73,9 @@ impl Worker {
         registry: &Arc<Registry>,
     ) -> Result<(Self, impl Future<Output = ()> + use<>), SupervisorError> {
         let (questions, inbox) = mpsc::unbounded_channel();
+        let ordinal = found.ordinal;
         let keeper = Keeper::new(options.clone(), found, functions, Arc::clone(registry))?;
-        Ok((Self { questions, ordinal: found.ordinal }, keeper.keep(inbox)))
+        Ok((Self { questions, ordinal }, keeper.keep(inbox)))
     }
 
     /// Waits until the first worker is ready.

@@ -4,6 +4,7 @@ use super::beat::Beat;
 use super::channel::{Channel, Stage};
 use super::commands::{Command, News, Queue};
 use super::dispatch::CHANNELS_MAX;
+use super::gpu::Division;
 use super::loading::Named;
 use super::ownership::{Owned, OwnershipError, claim};
 use super::startup::{self, DispatchError, Ready, Setup};
@@ -31,8 +32,6 @@ use tracing::error;
 
 /// Open requests of a worker, all channels together.
 const REQUESTS_MAX: u32 = 8192;
-/// Whole-device lanes.
-const LANES: u16 = 1;
 /// Segments of a batch that may be outstanding.
 const RUN_AHEAD: u32 = 2;
 /// Between attempts to hand over the last command.
@@ -135,10 +134,14 @@ impl<'a> Worker<'a> {
         let commands = Arc::new(Queue::commands()?);
         let news = Arc::new(Queue::news()?);
         let setup = Setup {
-            device,
-            ordinal,
+            division: Division {
+                device,
+                ordinal,
+                lanes: options.lanes,
+                partitions: options.partitions,
+            },
             functions,
-            limits: Limits { requests: REQUESTS_MAX, lanes: LANES, run_ahead: RUN_AHEAD },
+            limits: Limits { requests: REQUESTS_MAX, lanes: options.lanes, run_ahead: RUN_AHEAD },
             policy: options.policy.clone(),
             spin: options.spin.into(),
             core: options.dispatch_core,
@@ -327,8 +330,9 @@ impl<'a> Worker<'a> {
             packet::send(self.socket, &FromWorker::FunctionReport(status), &[])?;
         }
         let device = &self.ready.device;
-        let lane = |batches: &AtomicU64| LaneStatus {
-            sms: device.sms,
+        let lane = |((sms, granted), batches): (&(u32, String), &AtomicU64)| LaneStatus {
+            sms: *sms,
+            granted: granted.clone(),
             batches: batches.load(Ordering::Relaxed),
         };
         let status = DeviceStatus {
@@ -340,7 +344,7 @@ impl<'a> Worker<'a> {
             ordinal: self.ordinal,
             worker_pid: Some(std::process::id()),
             worker_restarts: 0,
-            lanes: counters.lanes.iter().map(lane).collect(),
+            lanes: device.lanes.iter().zip(&counters.lanes).map(lane).collect(),
             policy: self.policy.clone(),
             partitions: "none".to_owned(),
         };

@@ -54,7 +54,7 @@ pub(super) fn equip(
     run_ahead: u32,
 ) -> Result<Equipment, String> {
     let mut pinned = gpu.device.pinned_pool(CHUNK_BYTES, 1).map_err(|error| error.to_string())?;
-    let mut lane = gpu.lane().map_err(|error| error.to_string())?;
+    let mut lane = gpu.whole_lane().map_err(|error| error.to_string())?;
     let mut ready = Vec::new();
     for function in &named {
         let mut trial = Trial {
@@ -67,7 +67,8 @@ pub(super) fn equip(
             (Source::Null, _) => Ok(Ready::Null),
             (Source::Echo, _) => Ok(Ready::Echo),
             (Source::Onnx(_), Some(files)) => {
-                onnx::load(&mut trial, &function.config, files).map(Ready::Onnx)
+                onnx::load(&mut trial, &function.config, (files, gpu.lane_sm_count()))
+                    .map(Ready::Onnx)
             }
             (Source::Onnx(_), None) => Err("its plan was not made".to_owned()),
         };

@@ -44,7 +44,7 @@ pub(super) struct Loaded {
 pub(super) fn load(
     trial: &mut Trial<'_>,
     config: &FunctionConfig,
-    files: &PlanFiles,
+    (files, sm_count): (&PlanFiles, u32),
 ) -> Result<Loaded, String> {
     let read = |path: &std::path::Path| {
         std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
@@ -60,7 +60,7 @@ pub(super) fn load(
     let resident = Rc::new(resident);
     trial.send(upload).map_err(|error| error.to_string())?;
     let options = PrepareOptions {
-        sm_count: trial.device.info().sm_count,
+        sm_count,
         workspace_bytes_max: WORKSPACE_BYTES_MAX,
         segment_work: SEGMENT_WORK,
     };

@@ -85,6 +85,14 @@ impl Runner {
         Self { index, lane, block, down, up, marks, moved: MonoTime::ZERO, running: None }
     }
 
+    /// How many SMs this lane may use of a device's `sms`, and which.
+    pub(super) fn place(&self, sms: u32) -> (u32, String) {
+        match self.lane.grant() {
+            Some(grant) => (grant.sm_count(), grant.sms().to_string()),
+            None => (sms, "all".to_owned()),
+        }
+    }
+
     /// Binds a batch to this lane and gathers its inputs. Says how many segments it has.
     pub(super) fn begin<'a>(
         &mut self,

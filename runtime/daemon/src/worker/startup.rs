@@ -6,10 +6,9 @@ use super::commands::{Command, News, Queue};
 use super::counters::Counters;
 use super::dispatch::{Dispatch, Parts};
 use super::function::FunctionInfo;
-use super::gpu::{Gpu, NoGpu};
+use super::gpu::{Division, Gpu, NoGpu};
 use super::loading::{self, Equipment, Named};
 use super::spin::Spin;
-use crate::options::DeviceChoice;
 use gpumux_core::{Limits, Scheduler, policy};
 use gpumux_cuda::TransferError;
 use nix::errno::Errno;
@@ -21,9 +20,7 @@ use thiserror::Error;
 /// What the thread is started with.
 #[derive(Debug)]
 pub(super) struct Setup {
-    pub(super) device: DeviceChoice,
-    /// Which of the driver's devices.
-    pub(super) ordinal: u32,
+    pub(super) division: Division,
     pub(super) functions: Vec<Named>,
     pub(super) limits: Limits,
     pub(super) policy: String,
@@ -56,6 +53,8 @@ pub(super) struct DeviceSummary {
     pub(super) emulated: bool,
     pub(super) sms: u32,
     pub(super) memory_bytes: u64,
+    /// Of each lane, its SMs, and which they are.
+    pub(super) lanes: Vec<(u32, String)>,
 }
 
 /// Why the thread could not get ready, or cannot go on. Either ends the worker.
@@ -84,7 +83,7 @@ pub(crate) enum DispatchError {
 /// [`DispatchError`].
 pub(super) fn run(setup: Setup, ready: &SyncSender<Ready>) -> Result<(), DispatchError> {
     pin_to(setup.core)?;
-    let gpu = Gpu::open(setup.device, setup.ordinal)?;
+    let gpu = Gpu::open(&setup.division)?;
     let limits = setup.limits;
     let equipment = loading::equip(&gpu, setup.functions, limits.lanes, limits.run_ahead)
         .map_err(DispatchError::Loading)?;
@@ -99,6 +98,7 @@ pub(super) fn run(setup: Setup, ready: &SyncSender<Ready>) -> Result<(), Dispatc
         emulated: info.is_emulated,
         sms: info.sm_count,
         memory_bytes: gpu.memory.bytes(),
+        lanes: equipment.runners.iter().map(|runner| runner.place(info.sm_count)).collect(),
     };
     let Equipment { infos, functions, runners } = equipment;
     let parts = Parts {
