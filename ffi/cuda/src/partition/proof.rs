@@ -110,6 +110,10 @@ pub fn prove(
     let status = wait(&mut child)?;
     let heard = heard?;
     let wanted = headline(&key, offset);
+    if heard.begin.is_none() && !status.success() {
+        // It was lost before it could say what it tests.
+        return Err(NotProven::Died { status, tries: 0 });
+    }
     if heard.begin.as_ref() != Some(&wanted) {
         return Err(NotProven::OtherTest { wanted, said: heard.begin });
     }
