@@ -178,15 +178,13 @@ fn a_drain_outlives_a_worker() {
     let function = daemon.connect().open("echo", SIZE).unwrap();
     let worker = daemon.worker();
     let pending: Vec<_> = (0..60_u8).map(|number| submit(&function, &[number])).collect();
-    // The first is done, so the worker has read the ring.
-    let mut pending = pending.into_iter().zip(0..);
-    let (first, number) = pending.next().unwrap();
-    expect_echo(first, &[number]);
+    // A daemon that drains refuses what it had not read.
+    daemon.await_status(|status| status.functions[0].arrived == 60);
     daemon.terminate();
     // It may be through already.
     let _gone = kill(worker, Signal::SIGKILL);
     assert!(daemon.wait().success());
-    pending.for_each(|(pending, number)| expect_echo(pending, &[number]));
+    pending.into_iter().zip(0..).for_each(|(pending, number)| expect_echo(pending, &[number]));
 }
 
 #[test]

@@ -252,7 +252,9 @@ fn process_of(command: &mut Child, folder: &Path, argument: &str) -> Pid {
             let is_probe = line.split('\0').nth(1) == Some("probe");
             if is_probe && line.contains(folder) && line.split('\0').any(|it| it == argument) {
                 let name = entry.file_name();
-                return Pid::from_raw(name.to_str().unwrap().parse().expect("a process id"));
+                return Pid::from_raw(
+                    name.to_str().expect("a number").parse().expect("a process id"),
+                );
             }
         }
     }

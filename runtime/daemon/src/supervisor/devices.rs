@@ -74,7 +74,7 @@ pub(super) async fn find(options: &SupervisorOptions) -> Result<Vec<Found>, Supe
                 ordinal: device.ordinal,
                 free_bytes: device.memory_free_bytes.unwrap_or(0),
                 partitions: seen(device.partitions.as_ref()),
-                claim: claim(device.partitions.as_ref()),
+                claim: device.partitions_shown(),
             }),
             Some(fault) => {
                 warn!(device = device.ordinal, fault, "a device is not served");
@@ -102,14 +102,6 @@ fn seen(report: Option<&PartitionReport>) -> PartitionChoice {
         Some("green contexts") => PartitionChoice::GreenContexts,
         Some("stream masks") => PartitionChoice::StreamMasks,
         Some(_) | None => PartitionChoice::None,
-    }
-}
-
-/// What is said of a device's partitions.
-fn claim(seen: Option<&PartitionReport>) -> String {
-    match seen {
-        Some(PartitionReport { backend, proof, .. }) => format!("{backend}: {proof}"),
-        None => "none: the probe did not see any".to_owned(),
     }
 }
 
