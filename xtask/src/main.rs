@@ -10,6 +10,7 @@ mod drill;
 mod failure;
 mod hostile;
 mod kernels;
+mod links;
 mod models;
 mod python;
 mod test;

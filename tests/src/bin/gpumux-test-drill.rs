@@ -1,7 +1,7 @@
 //! The drill. `cargo xtask drill` builds everything and starts it.
 
 use clap::{Args, Parser, Subcommand};
-use gpumux_tests::drill::{lead, poisoner, steady};
+use gpumux_tests::drill::{lead, poisoner, recovery, steady};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,6 +28,12 @@ struct Drill {
 
 #[derive(Subcommand)]
 enum Role {
+    /// Measures how long a dead worker is felt
+    Recovery {
+        /// Workers to kill
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+    },
     /// A peer with a steady load, until its standard input ends
     #[command(hide = true)]
     Steady { socket: PathBuf, function: String, seed: u64 },
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
         Some(Role::Poisoner { socket, admin, seed }) => {
             poisoner::run(&socket, &admin, seed).map(|tally| println!("{tally}"))
         }
+        Some(Role::Recovery { rounds }) => recovery::run(rounds),
         None => lead::run(drill.seconds, drill.seed.unwrap_or_else(rand::random)),
     };
     match done {

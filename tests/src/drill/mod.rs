@@ -7,6 +7,7 @@
 
 pub mod lead;
 pub mod poisoner;
+pub mod recovery;
 pub mod steady;
 mod tally;
 

@@ -4,8 +4,8 @@
 //! its headers are fetched as Python packages.
 
 use super::cudarc_run::{Outcome, Program};
-use super::links;
 use crate::failure::{Failure, Step};
+use crate::links;
 use crate::python::Environment;
 use crate::tree;
 use std::collections::BTreeMap;

@@ -5,13 +5,13 @@
 
 mod cudarc;
 mod cudarc_run;
-mod links;
 mod no_device;
 mod numba;
 mod numba_list;
 mod ptx;
 
 use crate::failure::Failure;
+use crate::links;
 use std::path::PathBuf;
 
 /// The machine that the tests of others run on: two devices, for those that want several, whose SMs

@@ -3,9 +3,9 @@
 //!
 //! The driver is Debian's package, unpacked and not installed.
 
-use super::links;
 use crate::cache::CacheFolder;
 use crate::failure::{self, Failure, Step};
+use crate::links;
 use crate::{tree, workspace};
 use sha2::{Digest, Sha256};
 use std::fs;

@@ -5,9 +5,9 @@
 //! process along, or takes too long, costs itself alone.
 
 use super::CLAIM;
-use super::links;
 use super::numba_list::{Lists, Outcomes};
 use crate::failure::{Failure, Step};
+use crate::links;
 use crate::python::Environment;
 use crate::tree;
 use std::fs;

@@ -17,7 +17,7 @@ const NAMES: [&str; 6] = [
 ];
 
 /// The emulator: the one that was named, or the one of this tree, which is built for it.
-pub(super) fn library(named: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(crate) fn library(named: Option<&Path>) -> Result<PathBuf, Failure> {
     let path = match named {
         Some(path) => path.to_owned(),
         None => workspace::build()?.join("libgpumux_emulator.so"),
@@ -26,7 +26,7 @@ pub(super) fn library(named: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 /// Makes a folder of links to the emulator in `scratch`.
-pub(super) fn make(library: &Path, scratch: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn make(library: &Path, scratch: &Path) -> Result<PathBuf, Failure> {
     let folder = scratch.join("links");
     fs::create_dir(&folder).step(|| format!("create {}", folder.display()))?;
     for name in NAMES {
