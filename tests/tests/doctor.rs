@@ -161,6 +161,18 @@ fn a_driver_with_neither_is_undivided_and_says_why() {
 }
 
 #[test]
+fn a_mask_at_a_wrong_offset_fails_its_self_test_and_is_not_used() {
+    // The list says of 12.2 where its mask is; this driver keeps it where 12.8 does.
+    let report = Run::on("emulated:driver=12.2,masks=12.8,sms=8").report();
+    assert_eq!(report.verdict, Verdict::Degraded);
+    assert_eq!(partitions(&report).backend, "none");
+    assert_eq!(report.claims[0].claim, "undivided");
+    let tested = &device(&report).self_tests[0].ended;
+    assert!(!matches!(tested, SelfTestEnded::Passed { .. }), "{tested:?}");
+    why_not(partitions(&report), "stream masks");
+}
+
+#[test]
 fn what_a_driver_lacks_degrades_and_is_named() {
     let report = Run::on("emulated:sms=8,absent=cuMemHostRegister_v2").report();
     assert_eq!(report.verdict, Verdict::Degraded);

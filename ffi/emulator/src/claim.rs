@@ -14,7 +14,7 @@ pub(crate) const VARIABLE: &str = "GPUMUX_EMULATED";
 pub(crate) const DEVICE_NAME: &std::ffi::CStr = c"gpumux emulated GPU";
 
 const UNKNOWN_KEY: &str = "unknown key; known are sms, cores, pace, memory, driver, cc, devices, \
-                           limit, strict, report, placements, slow, absent, one-group, \
+                           limit, strict, report, placements, slow, absent, one-group, masks, \
                            fail-allocation, fault, hang, lose, poison";
 
 /// What the machine claims.
@@ -44,6 +44,8 @@ pub(crate) struct Claim {
     pub(crate) placements: Option<PathBuf>,
     /// Whether a descriptor of several groups of SMs is refused.
     pub(crate) one_group: bool,
+    /// The version whose place the masks of streams have, if not the driver's own.
+    pub(crate) masks: Option<(u32, u32)>,
     /// Functions that the driver does not have.
     pub(crate) absent: Vec<String>,
     /// An SM that is slower than the others, and how many times.
@@ -81,6 +83,7 @@ impl Default for Claim {
             report: None,
             placements: None,
             one_group: false,
+            masks: None,
             absent: Vec::new(),
             slow_sm: None,
             misbehaviour: Misbehaviour::default(),
@@ -93,6 +96,11 @@ impl Claim {
     pub(crate) fn driver_number(&self) -> i32 {
         let number = self.driver.0 * 1000 + self.driver.1 * 10;
         i32::try_from(number).expect("the parser bounds both parts by 99")
+    }
+
+    /// The version of the driver that keeps the masks of streams where this one does.
+    pub(crate) fn mask_driver(&self) -> (u32, u32) {
+        self.masks.unwrap_or(self.driver)
     }
 
     /// The newest PTX version that the claimed driver compiles, after the release notes of the PTX
@@ -144,6 +152,7 @@ impl Claim {
             "report" => self.report = Some(PathBuf::from(value)),
             "placements" => self.placements = Some(PathBuf::from(value)),
             "one-group" => self.one_group = switch(value)?,
+            "masks" => self.masks = Some(version(value)?),
             "slow" => self.slow_sm = Some(slow(value)?),
             "absent" => self.absent = value.split('+').map(str::to_owned).collect(),
             "fail-allocation" => self.misbehaviour.failing_allocation = Some(nth(value)?),
@@ -211,7 +220,7 @@ mod tests {
     fn every_key_is_read() {
         let claim =
             Claim::parse("sms=16,cores=2,pace=off,memory=512MiB,driver=12.8,cc=8.6,devices=2,limit=50ms,\
-                          strict=on,report=/tmp/report,placements=/tmp/sms,one-group=on,fail-allocation=3,fault=saxpy:2,hang=spin:1,lose=9,poison=on")
+                          strict=on,report=/tmp/report,placements=/tmp/sms,one-group=on,masks=12.2,fail-allocation=3,fault=saxpy:2,hang=spin:1,lose=9,poison=on")
                 .unwrap();
         let expected = Claim {
             sms: 16,
@@ -226,6 +235,7 @@ mod tests {
             report: Some("/tmp/report".into()),
             placements: Some("/tmp/sms".into()),
             one_group: true,
+            masks: Some((12, 2)),
             absent: Vec::new(),
             slow_sm: None,
             misbehaviour: Misbehaviour {

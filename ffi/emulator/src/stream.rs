@@ -54,7 +54,7 @@ impl Stream {
         if flags & !NON_BLOCKING != 0 {
             return Err(Code::INVALID_VALUE);
         }
-        let structure = Structure::create(view.context.device().claim().driver)?;
+        let structure = Structure::create(view.context.device().claim().mask_driver())?;
         let number = structure.number();
         let manner = if flags == NON_BLOCKING { Manner::NonBlocking } else { Manner::Blocking };
         let id = SCHEDULE.open(&view, manner);
