@@ -53,7 +53,7 @@ pub fn run(seconds: u64, seed: u64) -> Result<(), Failure> {
     println!("--seed {seed} replays what is killed and submitted, though not when");
     let daemon = Daemon::start_with(&functions(), &options());
     // What is allocated once is allocated before the first look.
-    finish(peer(&daemon, 0, seed)?)?;
+    see_that_lanes_serve(&daemon, seed)?;
     let before = at_rest(&daemon, None)?;
     let mut drill = Drill::start(daemon, seed)?;
     drill.go_on(Duration::from_secs(seconds))?;
@@ -71,6 +71,17 @@ pub fn run(seconds: u64, seed: u64) -> Result<(), Failure> {
     judge(&served, &poison)?;
     println!("before: {before}");
     println!("after:  {}", at_rest(&daemon, Some(&before))?);
+    see_that_lanes_serve(&daemon, seed)
+}
+
+/// Has each device serve a request: no lane is held by what is over.
+fn see_that_lanes_serve(daemon: &Daemon, seed: u64) -> Result<(), Failure> {
+    for place in 0..STEADY.len() {
+        let tally = finish(peer(daemon, place, seed)?)?;
+        if tally.submitted == 0 || tally.other_than(&["done"]) > 0 {
+            return Err(format!("{} does not serve: {tally}", STEADY[place]).into());
+        }
+    }
     Ok(())
 }
 

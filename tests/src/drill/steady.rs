@@ -14,7 +14,7 @@ const WINDOW: usize = 8;
 /// The longest tensor, in bytes.
 const LENGTH_MAX: u32 = 4096;
 
-/// Submits until it is told to end, waits for all, and returns what they came to.
+/// Submits until it is told to end, once at least, waits for all, and returns what they came to.
 ///
 /// # Errors
 /// A request that could not be submitted or waited for, or a wrong result.
@@ -23,13 +23,16 @@ pub fn run(socket: &Path, function: &str, seed: u64) -> Result<Tally, Failure> {
     let session = Session::connect(socket)?;
     let function = session.open(function, ChannelSize { slots: 16, arena_bytes: 1 << 18 })?;
     let (mut tally, mut flying) = (Tally::default(), VecDeque::new());
-    while !is_told_to_end(Duration::ZERO)? {
+    loop {
         flying.push_back(submit(&function, &mut random)?);
         tally.submitted += 1;
         if flying.len() == WINDOW
             && let Some(oldest) = flying.pop_front()
         {
             land(oldest, &mut tally)?;
+        }
+        if is_told_to_end(Duration::ZERO)? {
+            break;
         }
     }
     flying.into_iter().try_for_each(|flying| land(flying, &mut tally))?;
