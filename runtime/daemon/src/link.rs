@@ -111,6 +111,11 @@ pub(crate) enum FromWorker {
         /// What it did.
         what: String,
     },
+    /// The function is served again: what is asked of it from now on is not refused.
+    Cleared {
+        /// Its name.
+        function: String,
+    },
     /// The worker lives, and its dispatch thread does.
     Pong,
     /// Figures of one function.

@@ -76,10 +76,10 @@ pub fn run(seconds: u64, seed: u64) -> Result<(), Failure> {
 
 /// Has each device serve a request: no lane is held by what is over.
 fn see_that_lanes_serve(daemon: &Daemon, seed: u64) -> Result<(), Failure> {
-    for place in 0..STEADY.len() {
+    for (place, function) in STEADY.iter().enumerate() {
         let tally = finish(peer(daemon, place, seed)?)?;
         if tally.submitted == 0 || tally.other_than(&["done"]) > 0 {
-            return Err(format!("{} does not serve: {tally}", STEADY[place]).into());
+            return Err(format!("{function} does not serve: {tally}").into());
         }
     }
     Ok(())

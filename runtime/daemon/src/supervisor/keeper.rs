@@ -56,6 +56,8 @@ pub(super) struct Keeper {
     awaiting: Vec<oneshot::Sender<Result<(), String>>>,
     /// Those who wait until everything that was admitted has ended.
     drains: Vec<oneshot::Sender<()>>,
+    /// Those who wait until a function is served again, with its name.
+    clears: Vec<(String, oneshot::Sender<()>)>,
 }
 
 /// Why a worker is served no longer.
@@ -91,6 +93,7 @@ impl Keeper {
             back_off: BACK_OFF.0,
             awaiting: Vec::new(),
             drains: Vec::new(),
+            clears: Vec::new(),
         })
     }
 
@@ -140,6 +143,8 @@ impl Keeper {
         for waiting in self.awaiting.drain(..) {
             let _gone = waiting.send(Err(why.to_owned()));
         }
+        // The next worker is told of it with what it loads.
+        self.clears.drain(..).for_each(|(_, answer)| tell(answer));
         for function in judge(self.channels.ledgers(), cause) {
             self.quarantine.convict(Clock.now(), &function);
         }
@@ -238,6 +243,10 @@ impl Keeper {
             FromWorker::NotAttached { attachment, what } => self.channels.refuse(attachment, what),
             FromWorker::Violation { attachment, what } => self.registry.violated(attachment, what),
             FromWorker::Pong => worker.pinged = None,
+            FromWorker::Cleared { function } => {
+                let cleared = self.clears.extract_if(.., |(name, _)| *name == function);
+                cleared.for_each(|(_, answer)| tell(answer));
+            }
             FromWorker::FunctionReport(status) => worker.reported.push(status),
             FromWorker::DeviceReport(status) => {
                 let functions = std::mem::take(&mut worker.reported);
@@ -294,10 +303,9 @@ impl Keeper {
                 worker.tell(ToWorker::Drain);
             }
             Question::Clear(function, answer) => {
-                if self.quarantine.clear(&function) {
-                    worker.tell(ToWorker::Clear { function });
-                }
-                let _gone = answer.send(());
+                self.quarantine.clear(&function);
+                worker.tell(ToWorker::Clear { function: function.clone() });
+                self.clears.push((function, answer));
             }
             Question::Attach(attaching) => {
                 let attachment = attaching.attachment;

@@ -3,7 +3,6 @@
 use super::channel::Channel;
 use crate::link::Attachment;
 use crossbeam::queue::ArrayQueue;
-use gpumux_core::FunctionId;
 use gpumux_wire::request::Violation;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -24,8 +23,6 @@ pub(super) enum Command {
     Detach(Attachment),
     /// Every channel that another worker served is attached: take up what it had accepted.
     Resume,
-    /// Serve a function again that was quarantined.
-    Clear(FunctionId),
     /// Admit nothing more.
     Drain,
     /// Begin nothing more, and end the thread when nothing is on the device.

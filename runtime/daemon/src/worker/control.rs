@@ -232,9 +232,11 @@ impl<'a> Worker<'a> {
             ToWorker::Detach { attachment } => self.command(Command::Detach(attachment)),
             ToWorker::Resume => self.command(Command::Resume),
             ToWorker::Clear { function } => {
-                if let Some(function) = self.find(&function) {
-                    self.command(Command::Clear(function));
+                let mut infos = self.ready.infos.iter();
+                if let Some(info) = infos.find(|info| info.name == function) {
+                    info.quarantined.clear();
                 }
+                packet::send(self.socket, &FromWorker::Cleared { function }, &[])?;
             }
             ToWorker::Ping => {
                 let silent = self.beat.silent_for(Clock.now());

@@ -232,7 +232,6 @@ impl Dispatch {
                     }
                 }
                 Command::Resume => self.resume(now),
-                Command::Clear(function) => self.functions[function.index()].quarantined = false,
                 Command::Drain => {
                     self.draining = true;
                     self.feed(now, Event::Drain);

@@ -48,7 +48,7 @@ impl Dispatch {
         let Some(channel) = &self.channels[place] else { return };
         let function = channel.function.index();
         self.counters.functions[function].arrived();
-        if self.functions[function].quarantined {
+        if self.functions[function].quarantined.get() {
             let refusal = Refusal::because(Reason::Quarantined);
             return self.answer_unread(place, (slot, generation), Outcome::Refused(refusal));
         }

@@ -3,7 +3,7 @@
 //!
 //! It runs on the dispatch thread before that is ready, and may take as long as it must.
 
-use super::function::{Function, FunctionInfo};
+use super::function::{Function, FunctionInfo, Quarantined};
 use super::gpu::Gpu;
 use super::model::Model;
 use super::onnx::{self, Loaded};
@@ -170,8 +170,10 @@ fn assemble(
             queue: config.queue,
             sharing: Sharing::AnyLength,
         };
+        let quarantined = Quarantined::new(quarantined);
+        let shared = quarantined.clone();
         functions.push(Function { signature: signature.clone(), spec, model, quarantined });
-        infos.push(FunctionInfo { name, config, signature });
+        infos.push(FunctionInfo { name, config, signature, quarantined: shared });
     }
     Ok(Equipment { infos, functions, runners })
 }

@@ -68,7 +68,7 @@ impl Dispatch {
             Outcome::Cancelled
         } else if entry.stage == ledger::Stage::Poison {
             Outcome::Refused(Refusal::because(Reason::Poison))
-        } else if self.functions[channel.function.index()].quarantined {
+        } else if self.functions[channel.function.index()].quarantined.get() {
             Outcome::Refused(Refusal::because(Reason::Quarantined))
         } else {
             return false;
