@@ -17,7 +17,7 @@ use std::time::Duration;
 const PAIRS: (usize, usize) = (9, 18);
 /// How long the work should take: far longer than a launch on a GPU, and on the emulated device than
 /// the share that an idle SM may save up there.
-const WORK: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
+const WORK: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(150));
 /// How many times as long the neighbour is busy.
 const BUSY: u32 = 3;
 /// Lengths of the sums: the first to be tried, and the longest.
