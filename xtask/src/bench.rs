@@ -3,8 +3,7 @@
 //! What is measured lives in the binaries; here is only how they are built and started.
 
 use crate::failure::{self, Failure, Step};
-use crate::test::BIN_DIR;
-use crate::{links, workspace};
+use crate::{links, test, workspace};
 use clap::Subcommand;
 use std::process::Command;
 
@@ -43,10 +42,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
             "measure the path of one request",
         )),
         Bench::Recovery { arguments } => Err(failure::hand_over(
-            Command::new(binaries.join("gpumux-test-drill"))
-                .arg("recovery")
-                .args(arguments)
-                .env(BIN_DIR, &binaries),
+            test::program("gpumux-test-drill")?.arg("recovery").args(arguments),
             "measure how long a dead worker is felt",
         )),
         Bench::Grants { claim } => {

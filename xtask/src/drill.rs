@@ -3,9 +3,7 @@
 //! What is killed and what must hold lives in the tests' own program.
 
 use crate::failure::{self, Failure};
-use crate::test::BIN_DIR;
-use crate::workspace;
-use std::process::Command;
+use crate::test;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -15,8 +13,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let binaries = workspace::build()?;
-    let mut drill = Command::new(binaries.join("gpumux-test-drill"));
-    drill.args(&arguments.arguments).env(BIN_DIR, &binaries);
-    Err(failure::hand_over(&mut drill, "lead the drill"))
+    let mut drill = test::program("gpumux-test-drill")?;
+    Err(failure::hand_over(drill.args(&arguments.arguments), "lead the drill"))
 }

@@ -3,9 +3,7 @@
 //! What they do and what is checked lives in the tests' own programs.
 
 use crate::failure::{self, Failure};
-use crate::test::BIN_DIR;
-use crate::workspace;
-use std::process::Command;
+use crate::test;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -15,8 +13,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let binaries = workspace::build()?;
-    let mut drive = Command::new(binaries.join("gpumux-test-hostile-drive"));
-    drive.args(&arguments.arguments).env(BIN_DIR, &binaries);
-    Err(failure::hand_over(&mut drive, "set hostile peers on a daemon"))
+    let mut drive = test::program("gpumux-test-hostile-drive")?;
+    Err(failure::hand_over(drive.args(&arguments.arguments), "set hostile peers on a daemon"))
 }

@@ -6,7 +6,7 @@ use crate::{models, workspace};
 use std::process::{Command, Stdio};
 
 /// Names the folder of binaries to the end-to-end tests.
-pub(crate) const BIN_DIR: &str = "GPUMUX_BIN_DIR";
+const BIN_DIR: &str = "GPUMUX_BIN_DIR";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -28,6 +28,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut examples = workspace::cargo();
     examples.args(["test", "--release", "--workspace", "--doc"]);
     failure::run(examples.env(BIN_DIR, &binaries), "pass the examples in the documentation")
+}
+
+/// A program of the tests, as its command: everything is built, and it finds the other binaries.
+pub(crate) fn program(name: &str) -> Result<Command, Failure> {
+    let binaries = workspace::build()?;
+    let mut program = Command::new(binaries.join(name));
+    program.env(BIN_DIR, &binaries);
+    Ok(program)
 }
 
 /// Whether cargo-nextest is here: it runs test binaries side by side. Cargo's own runner will do.
