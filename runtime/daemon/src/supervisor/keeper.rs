@@ -111,6 +111,10 @@ impl Keeper {
                             info!(%status, "the worker ended");
                             Cause::of(status)
                         }
+                        End::Stuck(_) if matches!(ended, Ended::Stopped(_)) => {
+                            warn!("the worker cannot be ended and is left behind");
+                            Cause::Outside
+                        }
                         End::Stuck(child) => {
                             if self.be_lost(*child, &mut inbox).await {
                                 return;
@@ -378,6 +382,7 @@ impl Keeper {
         );
         self.channels.give_up(LOST);
         self.drains.drain(..).for_each(tell);
+        self.clears.drain(..).for_each(|(_, answer)| tell(answer));
         loop {
             tokio::select! {
                 _ended = child.wait() => return false,
