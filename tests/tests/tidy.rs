@@ -13,6 +13,7 @@ const FILE_LINES_MAX: usize = 500;
 
 /// Which crates of ours each crate may name. The arrows of ARCHITECTURE.md, and no others.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("gpumux-capi", &["gpumux-shim"]),
     ("gpumux-cli", &["gpumux-shim", "gpumux-wire"]),
     ("gpumux-core", &[]),
     ("gpumux-cuda", &["gpumux-kernels"]),
@@ -33,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gpumux-import", &["gpumux-plan"]),
     ("gpumux-kernels", &[]),
     ("gpumux-plan", &[]),
+    ("gpumux-python", &["gpumux-shim"]),
     ("gpumux-shim", &["gpumux-wire"]),
     ("gpumux-tests", &["gpumux-shim", "gpumux-wire"]),
     ("gpumux-wire", &[]),

@@ -1,0 +1,1 @@
+//! libgpumux: the C ABI of the shim.
