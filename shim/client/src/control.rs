@@ -4,6 +4,7 @@
 //! Each connection has an *epoch*. A channel knows the epoch in which it was presented; while that is
 //! the session's, the connection that the session has is the one that the channel was lost with.
 
+use crate::attendant::Attendance;
 use crate::channel::{Channel, Memory};
 use crate::clock;
 use crate::connection::{self, Word};
@@ -36,6 +37,7 @@ pub(crate) struct Control {
     revival: Mutex<Revival>,
     /// Rung to end a pause of the thread.
     stirred: Condvar,
+    pub(crate) attendance: Attendance,
 }
 
 /// A connection; its copies are the same.
@@ -132,6 +134,7 @@ impl Control {
             channels: Mutex::default(),
             revival: Mutex::default(),
             stirred: Condvar::new(),
+            attendance: Attendance::default(),
         })
     }
 
@@ -319,6 +322,14 @@ impl Control {
         let revival = lock(&self.revival);
         // Woken early, it only looks early.
         drop(self.stirred.wait_timeout(revival, span));
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if !self.fork.forked() {
+            self.attendance.dismiss();
+        }
     }
 }
 

@@ -120,6 +120,14 @@ pub enum SubmitError {
         /// The names there are.
         known: String,
     },
+    /// The function has no input of that index.
+    #[error("there is no input {index}: the function takes {count}")]
+    NoInput {
+        /// The index given.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// The input has another element type.
     #[error("input `{name}` is of {expected}, not {given}")]
     WrongType {
@@ -219,6 +227,9 @@ pub enum WaitError {
     /// The kernel refused to wait.
     #[error("waiting failed: {0}")]
     Os(nix::errno::Errno),
+    /// The reply was taken before.
+    #[error("the reply of this request was taken already: each has one")]
+    Taken,
     /// The daemon wrote an outcome that this shim does not know.
     #[error("the daemon answered with outcome code {0}: use the shim of the daemon's release")]
     UnknownOutcome(u32),
@@ -237,6 +248,14 @@ pub enum OutputError {
         name: String,
         /// The names there are.
         known: String,
+    },
+    /// The function has no output of that index.
+    #[error("there is no output {index}: the function gives {count}")]
+    NoOutput {
+        /// The index given.
+        index: usize,
+        /// How many there are.
+        count: usize,
     },
     /// The output has another element type.
     #[error("output `{name}` is of {expected}, not {given}")]

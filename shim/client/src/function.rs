@@ -1,7 +1,8 @@
 //! An open function: what it takes and gives, and requests to it.
 
 use crate::channel::Channel;
-use crate::error::SubmitError;
+use crate::error::{SubmitError, WaitError};
+use crate::readiness::Readiness;
 use crate::request::Request;
 use gpumux_wire::signature::{Signature, TensorSpec};
 use std::sync::Arc;
@@ -29,6 +30,14 @@ impl Function {
     /// Its outputs, for one item.
     pub fn outputs(&self) -> &[TensorSpec] {
         &self.0.signature.outputs
+    }
+
+    /// A descriptor that is readable when requests may have ended, for a loop that polls.
+    ///
+    /// # Errors
+    /// [`WaitError::Forked`], or this process is out of descriptors.
+    pub fn readiness(&self) -> Result<Readiness, WaitError> {
+        Readiness::new(&self.0)
     }
 
     /// Reserves a slot and room for all tensors of one request of `length`: its size along the

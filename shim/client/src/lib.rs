@@ -20,7 +20,9 @@
 //!
 //! A request and its tensors live in memory that this process shares with the device's worker: they
 //! are written once, in place. Any number of requests may be in flight; handles may be used from
-//! any thread. Dropping a [`Pending`] cancels it. After `fork`, a child's handles answer `Forked`.
+//! any thread. A [`Pending`] is waited for by a thread ([`Pending::wait`]), by a task of any executor
+//! (it is a future), or by a loop of one's own ([`Function::readiness`]), and they may be mixed.
+//! Dropping it cancels the request. After `fork`, a child's handles answer `Forked`.
 //!
 //! # When the daemon dies
 //!
@@ -38,6 +40,8 @@
 //! are told why ([`SubmitError::Restarted`]). Where none comes in time it is [`Reason::DaemonLost`]. A
 //! session that the daemon ended, because this side broke the protocol, is over.
 
+mod attendant;
+mod bell;
 mod channel;
 mod clock;
 mod connection;
@@ -46,12 +50,18 @@ mod element;
 mod error;
 mod fork;
 mod function;
+mod link;
 mod pending;
+#[cfg(feature = "tokio")]
+mod reactor;
+mod readiness;
 mod reconnect;
 mod reply;
 mod request;
 mod session;
 mod slots;
+mod state;
+mod waiting;
 
 pub use element::Element;
 pub use error::{ConnectError, OpenError, OutputError, ReopenError, SubmitError, WaitError};
@@ -60,7 +70,18 @@ pub use gpumux_wire::control::OpenRefusal;
 pub use gpumux_wire::geometry::ChannelSize;
 pub use gpumux_wire::outcome::{Outcome, Reason, Refusal};
 pub use gpumux_wire::signature::{Dim, ElementType, Signature, TensorSpec};
-pub use pending::Pending;
+pub use pending::{Canceller, Pending};
+pub use readiness::Readiness;
 pub use reply::Reply;
 pub use request::{Request, SubmitOptions};
 pub use session::{Session, SessionOptions};
+
+const _: () = {
+    const fn moves_between_threads<T: Send + Sync>() {}
+    moves_between_threads::<Session>();
+    moves_between_threads::<Function>();
+    moves_between_threads::<Request>();
+    moves_between_threads::<Pending>();
+    moves_between_threads::<Reply>();
+    moves_between_threads::<Readiness>();
+};

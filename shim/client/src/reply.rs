@@ -6,6 +6,7 @@ use crate::error::{OutputError, WaitError};
 use crate::request::{layout, names};
 use gpumux_wire::outcome::Outcome;
 use gpumux_wire::record::ResponseRecord;
+use gpumux_wire::signature::Signature;
 use std::time::Duration;
 
 /// How a request ended. Dropping it gives its room back.
@@ -42,6 +43,16 @@ impl Reply {
         self.response.batch
     }
 
+    /// What the function takes and gives.
+    pub fn signature(&self) -> &Signature {
+        &self.held.channel.signature
+    }
+
+    /// The request's length, which is its outputs' too.
+    pub fn length(&self) -> u32 {
+        self.held.length
+    }
+
     /// An output's elements.
     ///
     /// # Errors
@@ -64,6 +75,20 @@ impl Reply {
         Ok(self.bytes_of(self.find(name)?))
     }
 
+    /// An output's bytes by its index in the signature, whatever their type.
+    ///
+    /// # Errors
+    /// [`OutputError`]: no result, or no such output.
+    pub fn output_at(&self, index: usize) -> Result<&[u8], OutputError> {
+        self.check_done()?;
+        let count = self.signature().outputs.len();
+        if index < count {
+            Ok(self.bytes_of(index))
+        } else {
+            Err(OutputError::NoOutput { index, count })
+        }
+    }
+
     /// An output's dimensions.
     ///
     /// # Errors
@@ -74,10 +99,17 @@ impl Reply {
         Ok(spec.dims_at(self.held.length)[..spec.dims.len()].to_vec())
     }
 
-    fn find(&self, name: &str) -> Result<usize, OutputError> {
-        if self.outcome != Outcome::Done {
-            return Err(OutputError::NoResult(self.outcome.label()));
+    fn check_done(&self) -> Result<(), OutputError> {
+        match self.outcome {
+            Outcome::Done => Ok(()),
+            other @ (Outcome::Refused(_) | Outcome::DeadlineMissed | Outcome::Cancelled) => {
+                Err(OutputError::NoResult(other.label()))
+            }
         }
+    }
+
+    fn find(&self, name: &str) -> Result<usize, OutputError> {
+        self.check_done()?;
         let outputs = &self.held.channel.signature.outputs;
         outputs.iter().position(|spec| spec.name == name).ok_or_else(|| {
             OutputError::UnknownOutput { name: name.to_owned(), known: names(outputs) }

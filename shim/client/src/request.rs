@@ -121,6 +121,39 @@ impl Request {
         Ok(())
     }
 
+    /// What the function takes and gives.
+    pub fn signature(&self) -> &Signature {
+        &self.held.channel.signature
+    }
+
+    /// An input's bytes by its index in the signature, whatever their type, to be written in place.
+    /// Unlike [`Request::input_mut`] it does not count as written: see [`Request::mark_written`].
+    ///
+    /// Where views of other languages look at it, the place is the same until the request is
+    /// submitted or dropped, and no place of this process's after that.
+    ///
+    /// # Errors
+    /// [`SubmitError::NoInput`].
+    pub fn input_at(&mut self, index: usize) -> Result<&mut [u8], SubmitError> {
+        self.check_index(index)?;
+        Ok(self.bytes_of(index))
+    }
+
+    /// Says that an input has been written by way of [`Request::input_at`].
+    ///
+    /// # Errors
+    /// [`SubmitError::NoInput`].
+    pub fn mark_written(&mut self, index: usize) -> Result<(), SubmitError> {
+        self.check_index(index)?;
+        self.written[index] = true;
+        Ok(())
+    }
+
+    fn check_index(&self, index: usize) -> Result<(), SubmitError> {
+        let count = self.signature().inputs.len();
+        if index < count { Ok(()) } else { Err(SubmitError::NoInput { index, count }) }
+    }
+
     /// Hands the request to the worker.
     ///
     /// # Errors

@@ -3,13 +3,14 @@
 //! A slot and its block go together: reserved, filled by one `Request`, then the worker's until the
 //! completion arrives, then read through one `Reply`, then free. When the daemon dies, what the
 //! worker had is held here until another takes it, or ends here. Nothing in this file knows of
-//! shared memory, sockets or threads.
+//! shared memory, sockets or threads; of who waits it keeps the wakers alone.
 
 use crate::error::SubmitError;
 use gpumux_wire::geometry::TENSOR_ALIGNMENT;
 use gpumux_wire::outcome::Outcome;
 use gpumux_wire::record::ResponseRecord;
 use offset_allocator::{Allocation, Allocator};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// See the file's head.
@@ -17,6 +18,31 @@ pub(crate) struct Slots {
     arena: Allocator,
     free: Vec<u32>,
     slots: Vec<Slot>,
+    /// Slots that have a waker.
+    awaited: u32,
+    due: Due,
+}
+
+/// Wakers that have left their slots. What they do, and what their end does, may come back to this
+/// channel, so both wait until its lock is free.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    /// Their requests ended.
+    woken: Vec<Waker>,
+    /// Nobody waits by them any more.
+    dropped: Vec<Waker>,
+}
+
+impl Due {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.woken.is_empty() && self.dropped.is_empty()
+    }
+
+    /// Wakes who is to be woken. Call it under no lock.
+    pub(crate) fn settle(self) {
+        self.woken.into_iter().for_each(Waker::wake);
+        drop(self.dropped);
+    }
 }
 
 struct Slot {
@@ -26,6 +52,8 @@ struct Slot {
     length: u32,
     /// How the request ended, while the stage is `Answered`.
     answer: ResponseRecord,
+    /// Who is woken when it ends, while the stage is `InFlight`.
+    waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,13 +108,63 @@ impl Slots {
             block: None,
             length: 0,
             answer: ResponseRecord::default(),
+            waker: None,
         };
         Self {
             // A block a slot, a hole between each two of them, and one to spare.
             arena: Allocator::with_max_allocs(units, slots * 2 + 2),
             free: (0..slots).rev().collect(),
             slots: (0..slots).map(free_slot).collect(),
+            awaited: 0,
+            due: Due::default(),
         }
+    }
+
+    /// Whether any request in flight has a waker.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited > 0
+    }
+
+    /// Has a request in flight wake somebody when it ends, in place of who it would have woken.
+    pub(crate) fn set_waker(&mut self, slot: u32, waker: &Waker) {
+        let entry = &mut self.slots[slot as usize];
+        match &entry.waker {
+            Some(earlier) if earlier.will_wake(waker) => return,
+            Some(_) => (),
+            None => self.awaited += 1,
+        }
+        // A request has one holder, so whoever waited by the earlier one waits no more.
+        self.due.dropped.extend(entry.waker.replace(waker.clone()));
+    }
+
+    /// Wakers to settle when the channel's lock is free.
+    pub(crate) fn take_due(&mut self) -> Due {
+        std::mem::take(&mut self.due)
+    }
+
+    pub(crate) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    fn take_waker(&mut self, slot: u32) -> Option<Waker> {
+        let waker = self.slots[slot as usize].waker.take();
+        if waker.is_some() {
+            self.awaited -= 1;
+        }
+        waker
+    }
+
+    fn drop_waker(&mut self, slot: u32) {
+        let waker = self.take_waker(slot);
+        self.due.dropped.extend(waker);
+    }
+
+    fn answer(&mut self, slot: u32, answer: ResponseRecord) {
+        let entry = &mut self.slots[slot as usize];
+        entry.answer = answer;
+        entry.stage = Stage::Answered;
+        let waker = self.take_waker(slot);
+        self.due.woken.extend(waker);
     }
 
     /// Takes a slot, and a block of `bytes` from the arena, for a request of `length`.
@@ -111,6 +189,11 @@ impl Slots {
         let entry = &mut self.slots[slot as usize];
         entry.stage = Stage::InFlight(Flight { deadline, cancelled: false });
         entry.generation
+    }
+
+    /// Which use of the slot this is.
+    pub(crate) fn generation(&self, slot: u32) -> u32 {
+        self.slots[slot as usize].generation
     }
 
     /// Notes that the peer wants a request left off. Returns its generation while it is in flight.
@@ -140,8 +223,7 @@ impl Slots {
         }
         match entry.stage {
             Stage::InFlight(_) => {
-                entry.answer = answer();
-                entry.stage = Stage::Answered;
+                self.answer(slot, answer());
                 true
             }
             Stage::Abandoned => {
@@ -167,6 +249,7 @@ impl Slots {
         match self.slots[slot as usize].stage {
             Stage::InFlight(_) => {
                 self.slots[slot as usize].stage = Stage::Abandoned;
+                self.drop_waker(slot);
                 Some(self.slots[slot as usize].generation)
             }
             Stage::Filling | Stage::Answered | Stage::Reading => {
@@ -201,8 +284,8 @@ impl Slots {
             match entry.stage {
                 Stage::InFlight(flight) => {
                     if let Some(outcome) = outcome(flight) {
-                        entry.answer = ResponseRecord::of(entry.generation, outcome);
-                        entry.stage = Stage::Answered;
+                        let answer = ResponseRecord::of(entry.generation, outcome);
+                        self.answer(slot, answer);
                         ended = true;
                     }
                 }
@@ -245,6 +328,9 @@ fn offset_of(block: Allocation) -> u64 {
 mod tests {
     use super::*;
     use crate::clock;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
 
     const DONE: Outcome = Outcome::Done;
 
@@ -301,6 +387,37 @@ mod tests {
         assert_eq!(outcome(&mut slots, cancelled), Some(Outcome::Cancelled));
         assert_eq!(slots.presented(clock::now()).count(), 0);
         assert_eq!(slots.reserve(1, 1).unwrap().slot, abandoned);
+    }
+
+    #[test]
+    fn who_waits_by_a_waker_is_woken_once_and_never_under_the_lock() {
+        struct Count(AtomicU32);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let counts = [0, 1, 2].map(|_| Arc::new(Count(AtomicU32::new(0))));
+        let mut slots = Slots::new(3, 4096);
+        let flights = [0, 1, 2].map(|_| in_flight(&mut slots, None));
+        for ((slot, _), count) in flights.iter().zip(&counts) {
+            for _ in 0..2 {
+                slots.set_waker(*slot, &Waker::from(Arc::clone(count)));
+            }
+        }
+        let woken = || counts.each_ref().map(|count| count.0.load(Ordering::Relaxed));
+        let [(answered, generation), (abandoned, _), _] = flights;
+        assert!(slots.complete(answered, generation, || ResponseRecord::of(generation, DONE)));
+        slots.let_go(abandoned);
+        assert!(slots.is_awaited() && slots.has_due());
+        assert_eq!(woken(), [0, 0, 0]);
+        slots.take_due().settle();
+        assert_eq!(woken(), [1, 0, 0]);
+        slots.end(Outcome::DeadlineMissed);
+        assert!(!slots.is_awaited());
+        slots.take_due().settle();
+        assert_eq!(woken(), [1, 0, 1]);
+        assert!(counts.iter().all(|count| Arc::strong_count(count) == 1));
     }
 
     #[test]
