@@ -25,6 +25,8 @@ pub(crate) struct Engine {
 struct Todo {
     errands: VecDeque<Errand>,
     watches: Vec<Watch>,
+    /// Its thread sleeps; nobody else need be told of what comes.
+    asleep: bool,
 }
 
 impl Engine {
@@ -42,14 +44,22 @@ impl Engine {
 
     /// Hands it something to do once.
     pub(crate) fn submit(&self, errand: Errand) {
-        self.todo().errands.push_back(errand);
-        self.more.notify_one();
+        self.hand_over(|todo| todo.errands.push_back(errand));
     }
 
     /// Hands it something to look at until it says that it is over.
     pub(crate) fn watch(&self, watch: Watch) {
-        self.todo().watches.push(watch);
-        self.more.notify_one();
+        self.hand_over(|todo| todo.watches.push(watch));
+    }
+
+    fn hand_over(&self, add: impl FnOnce(&mut Todo)) {
+        let mut todo = self.todo();
+        add(&mut todo);
+        let asleep = std::mem::take(&mut todo.asleep);
+        drop(todo);
+        if asleep {
+            self.more.notify_one();
+        }
     }
 
     fn serve(&self) {
@@ -60,6 +70,7 @@ impl Engine {
                 errand();
                 todo = self.todo();
             } else if todo.watches.is_empty() {
+                todo.asleep = true;
                 todo = self.more.wait(todo).unwrap_or_else(PoisonError::into_inner);
             } else {
                 todo = self.look(todo);
@@ -77,8 +88,11 @@ impl Engine {
         if todo.watches.is_empty() || !todo.errands.is_empty() {
             return todo;
         }
+        todo.asleep = true;
         let waited = self.more.wait_timeout(todo, LOOK_EVERY);
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        let mut todo = waited.unwrap_or_else(PoisonError::into_inner).0;
+        todo.asleep = false;
+        todo
     }
 
     // Errands run outside the lock; a panic in one cannot leave the list half changed.

@@ -9,6 +9,7 @@ use crate::block::Fault;
 use crate::clock::{self, Moment};
 use crate::code::{Code, Outcome};
 use crate::context::{Context, View};
+use crate::device::Device;
 use crate::fault;
 use crate::machine::Machine;
 use crate::sm::{Grid, Owner};
@@ -18,6 +19,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
+/// Copies and fills up to this size are done where they may start, by whoever finds that they may: to
+/// wake an engine's thread takes longer.
+const AT_ONCE_BYTES_MAX: u64 = 64 << 10;
+
 mod scope;
 mod steps;
 
@@ -25,7 +30,7 @@ pub(crate) use steps::Step;
 
 /// All streams of the process.
 pub(crate) static SCHEDULE: Schedule = Schedule {
-    state: Mutex::new(State { queues: BTreeMap::new(), next: 1, holds: Vec::new() }),
+    state: Mutex::new(State { queues: BTreeMap::new(), next: 1, holds: Vec::new(), waiting: 0 }),
     moved: Condvar::new(),
 };
 
@@ -133,6 +138,8 @@ struct State {
     next: u64,
     /// What every stream of a context waits for, also those that are yet to be made.
     holds: Vec<Hold>,
+    /// Host threads that wait for something to end.
+    waiting: u32,
 }
 
 /// See the head of this file.
@@ -159,9 +166,10 @@ impl Schedule {
 
     /// Appends work that also waits for `after`, and starts it where nothing stands before it.
     pub(crate) fn enqueue(&self, stream: StreamId, work: Work, after: &[Point]) -> Outcome<Point> {
-        let (point, moved) = self.state().enqueue(stream, work, after.to_vec())?;
+        let mut state = self.state();
+        let (point, moved) = state.enqueue(stream, work, after.to_vec())?;
         if moved {
-            self.moved.notify_all();
+            self.tell(state);
         }
         Ok(point)
     }
@@ -180,7 +188,7 @@ impl Schedule {
     pub(crate) fn wait(&self, point: Point) {
         let mut state = self.state();
         while !state.is_past(point) {
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.await_news(state);
         }
     }
 
@@ -196,7 +204,7 @@ impl Schedule {
         for id in over {
             state.advance(id);
         }
-        self.moved.notify_all();
+        self.tell(state);
     }
 
     /// Waits until nothing of a destroyed context runs, then forgets its streams.
@@ -204,7 +212,7 @@ impl Schedule {
         self.drop_what_is_over();
         let mut state = self.state();
         while state.queues.values().any(|queue| queue.running && queue.context.is(context)) {
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.await_news(state);
         }
         state.queues.retain(|_, queue| !queue.context.is(context));
     }
@@ -223,10 +231,27 @@ impl Schedule {
         for stream in ready {
             state.advance(stream);
         }
-        drop(state);
-        self.moved.notify_all();
+        self.tell(state);
         if context.is_over() {
             self.drop_what_is_over();
+        }
+    }
+
+    /// Sleeps until something has ended.
+    fn await_news<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.waiting += 1;
+        let mut state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        state
+    }
+
+    /// Tells the host threads that wait, if there are any, that something has ended: to tell nobody
+    /// is a call of the kernel, too.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        let is_awaited = state.waiting > 0;
+        drop(state);
+        if is_awaited {
+            self.moved.notify_all();
         }
     }
 
@@ -352,17 +377,7 @@ impl State {
             }
             Work::Launch(grid) => start_launch(id, queue, grid, &queue.sms),
             Work::Confined(grid, sms) => start_launch(id, queue, grid, &sms),
-            Work::Transfer(transfer) => {
-                let mischief = Arc::clone(device.mischief());
-                let run = move || {
-                    let outcome = transfer.run(machine);
-                    if outcome.is_ok() {
-                        mischief.taste(&transfer, machine);
-                    }
-                    SCHEDULE.ended(id, outcome);
-                };
-                device.transfers().submit(Box::new(run));
-            }
+            Work::Transfer(transfer) => return start_transfer(id, device, transfer),
             Work::Free(address) => {
                 let run = move || {
                     machine.finish_free(address);
@@ -461,4 +476,25 @@ fn start_launch(stream: StreamId, queue: &Queue, grid: Arc<dyn Grid>, sms: &[u32
     let owner = Running { stream, context: Arc::clone(context), over };
     let grid = device.mischief().launch(grid);
     device.sms().submit(grid, sms, context.stop(), Box::new(owner));
+}
+
+/// Has the bytes moved: here where they are few, else by an engine. Returns whether they were.
+fn start_transfer(stream: StreamId, device: &Device, transfer: Transfer) -> bool {
+    let (bytes, mischief) = (transfer.bytes(), Arc::clone(device.mischief()));
+    let run = move || {
+        let machine = Machine::made();
+        let outcome = transfer.run(machine);
+        if outcome.is_ok() {
+            mischief.taste(&transfer, machine);
+        }
+        outcome
+    };
+    if bytes > AT_ONCE_BYTES_MAX {
+        device.transfers().submit(Box::new(move || SCHEDULE.ended(stream, run())));
+        return false;
+    }
+    let Err(code) = run() else { return true };
+    // Poisoning takes locks that are held here: leave it to an engine.
+    device.transfers().submit(Box::new(move || SCHEDULE.ended(stream, Err(code))));
+    false
 }

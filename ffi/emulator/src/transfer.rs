@@ -88,6 +88,17 @@ impl Pattern {
 }
 
 impl Transfer {
+    /// How many bytes it writes.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Transfer::Copy { bytes, .. } => *bytes,
+            Transfer::Staged { bytes, .. } => bytes.len() as u64,
+            Transfer::Fill { width, height, pattern, .. } => {
+                width.saturating_mul(*height).saturating_mul(pattern.bytes())
+            }
+        }
+    }
+
     /// The same copy with its source read now, so that the program may reuse that memory. Only for
     /// a copy that passed [`Transfer::check`].
     pub(crate) fn staged(self) -> Outcome<Transfer> {

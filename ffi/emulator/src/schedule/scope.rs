@@ -64,9 +64,8 @@ impl Schedule {
         for id in held {
             state.hold(id, vec![point]);
         }
-        drop(state);
         // Where a context is over, what its streams held has ended here.
-        self.moved.notify_all();
+        self.tell(state);
     }
 
     /// Lets all streams of a device meet: what is enqueued from now on begins when all that is there
@@ -78,9 +77,8 @@ impl Schedule {
         let ids: Vec<_> = queues.map(|(id, _)| *id).collect();
         let tails: Vec<_> = ids.iter().filter_map(|id| state.queues[id].tail(*id)).collect();
         let points = ids.into_iter().filter_map(|id| state.hold(id, tails.clone())).collect();
-        drop(state);
         // Idle streams have met at once.
-        self.moved.notify_all();
+        self.tell(state);
         points
     }
 

@@ -23,8 +23,7 @@ impl Schedule {
     pub(crate) fn enqueue_steps(&self, stream: StreamId, steps: Vec<Step>) -> Outcome<Vec<Point>> {
         let mut state = self.state();
         let outcome = state.enqueue_steps(stream, steps);
-        drop(state);
-        self.moved.notify_all();
+        self.tell(state);
         outcome
     }
 }

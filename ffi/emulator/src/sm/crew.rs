@@ -65,14 +65,18 @@ impl SmPool {
     fn idle<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let due = state.pacer.next_at();
         let due = due.filter(|due| state.watch.is_none_or(|watch| *due < watch));
-        let Some(due) = due else {
-            return self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.idle += 1;
+        let mut state = match due {
+            None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(due) => {
+                // This thread keeps watch for all that are idle.
+                state.watch = Some(due);
+                let waited = self.work.wait_timeout(state, due.since(clock::now()));
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
         };
-        // This thread keeps watch for all that are idle.
-        state.watch = Some(due);
-        let waited = self.work.wait_timeout(state, due.since(clock::now()));
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        if state.watch == Some(due) {
+        state.idle -= 1;
+        if due.is_some() && state.watch == due {
             state.watch = None;
         }
         state
@@ -89,7 +93,8 @@ impl SmPool {
         let sm = &mut state.sms[index as usize];
         let mut share = sm.shares.pop_front().expect("an SM in line has work");
         // This thread may have kept watch: another one does while it works.
-        let is_watched = state.watch.is_some() || state.pacer.next_at().is_none();
+        let is_watched =
+            state.idle == 0 || state.watch.is_some() || state.pacer.next_at().is_none();
         drop(state);
         if !is_watched {
             self.work.notify_one();

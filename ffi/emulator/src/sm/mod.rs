@@ -101,9 +101,10 @@ impl Sm {
 struct State {
     sms: Vec<Sm>,
     pacer: Pacer,
-    /// All host threads, and those that wait in the middle of a block.
+    /// All host threads, those that wait in the middle of a block, and those that wait for work.
     threads: u32,
     held: u32,
+    idle: u32,
     /// When the first of the idle threads looks again.
     watch: Option<clock::Moment>,
 }
@@ -123,6 +124,7 @@ impl SmPool {
             pacer: pacer(plan, f64::from(plan.cores)),
             threads: 0,
             held: 0,
+            idle: 0,
             watch: None,
         };
         Self { state: Mutex::new(state), work: Condvar::new(), plan }
@@ -180,7 +182,7 @@ impl SmPool {
                 woken += 1;
             }
         }
-        let wanted = woken.min(state.pacer.permits_free());
+        let wanted = woken.min(state.pacer.permits_free()).min(state.idle as usize);
         drop(guard);
         for _ in 0..wanted {
             self.work.notify_one();
