@@ -34,6 +34,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// Files that belong beside a function's file: (function's name, file).
     pub beside: Vec<(String, PathBuf)>,
+    /// The text of gpumuxd.toml.
+    pub config: String,
     /// A socket for peers elsewhere than in the daemon's folder.
     pub socket: Option<PathBuf>,
 }
@@ -46,6 +48,7 @@ fn repository(folder: &Path, functions: &[(&str, &str)], options: &Options) {
         std::fs::create_dir_all(&folder).expect("a folder of our own");
         std::fs::write(folder.join("function.toml"), text).expect("a folder of our own");
     }
+    std::fs::write(folder.join("gpumuxd.toml"), &options.config).expect("a folder of our own");
     for (function, file) in &options.beside {
         let name = file.file_name().expect("a file has a name");
         symlink(file, models.join(function).join(name)).expect("a folder of our own");
@@ -154,9 +157,19 @@ impl Daemon {
         self.folder.path().join("gpumuxd.sock")
     }
 
+    /// Its gpumuxd.toml.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("gpumuxd.toml")
+    }
+
     /// The socket for operators.
     pub fn admin_socket(&self) -> PathBuf {
         self.folder.path().join("admin.sock")
+    }
+
+    /// The socket for scrapers.
+    pub fn metrics_socket(&self) -> PathBuf {
+        self.folder.path().join("metrics.sock")
     }
 
     /// A session of this process.
@@ -300,6 +313,8 @@ fn command(folder: &Path, options: &Options) -> Command {
     let mut command = Command::new(binary("gpumuxd"));
     let socket = options.socket.clone().unwrap_or_else(|| folder.join("gpumuxd.sock"));
     command
+        .arg("--config")
+        .arg(folder.join("gpumuxd.toml"))
         .arg("--socket")
         .arg(socket)
         .arg("--admin-socket")

@@ -27,7 +27,8 @@ impl CacheFolder {
     }
 }
 
-fn root() -> Result<PathBuf, Failure> {
+/// The cache folder itself.
+pub(crate) fn root() -> Result<PathBuf, Failure> {
     let named = |variable| env::var_os(variable).filter(|value| !value.is_empty());
     if let Some(path) = named("GPUMUX_CACHE") {
         return Ok(path.into());

@@ -6,13 +6,16 @@ mod bench;
 mod cache;
 mod conformance;
 mod demo;
+mod dist;
 mod drill;
 mod failure;
+mod header;
 mod hostile;
 mod kernels;
 mod links;
 mod models;
 mod python;
+mod shim_python;
 mod test;
 mod tree;
 mod workspace;
@@ -36,14 +39,20 @@ enum Chore {
     Conformance(conformance::Arguments),
     /// Build everything, fetch the models and serve two of them to two processes
     Demo,
+    /// Build everything and pack it for Debian, and as an archive
+    Dist(dist::Arguments),
     /// Build everything and kill workers, supervisors, peers and devices under load
     Drill(drill::Arguments),
+    /// Make the C header from the sources of the C ABI
+    Header(header::Arguments),
     /// Build everything and set hostile peers on a daemon, beside honest ones
     Hostile(hostile::Arguments),
     /// Compile the CUDA C++ sources to PTX and assemble it as a check
     Kernels(kernels::Arguments),
     /// Fetch the models that the tests and the demo serve
     Models,
+    /// Build the Python package's wheel, check its types and run its tests
+    Python(shim_python::Arguments),
     /// Build everything and run every test
     Test(test::Arguments),
 }
@@ -53,10 +62,13 @@ fn main() -> ExitCode {
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Conformance(arguments) => conformance::run(&arguments),
         Chore::Demo => demo::run(),
+        Chore::Dist(arguments) => dist::run(&arguments),
         Chore::Drill(arguments) => drill::run(&arguments),
+        Chore::Header(arguments) => header::run(&arguments),
         Chore::Hostile(arguments) => hostile::run(&arguments),
         Chore::Kernels(arguments) => kernels::run(&arguments),
         Chore::Models => models::run(),
+        Chore::Python(arguments) => shim_python::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };
     match done {

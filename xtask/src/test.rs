@@ -6,11 +6,11 @@ use crate::{models, workspace};
 use std::process::{Command, Stdio};
 
 /// Names the folder of binaries to the end-to-end tests.
-const BIN_DIR: &str = "GPUMUX_BIN_DIR";
+pub(crate) const BIN_DIR: &str = "GPUMUX_BIN_DIR";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Run only the tests whose name contains this
+    /// Run only the tests in Rust whose name contains this
     filter: Option<String>,
 }
 

@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use clap::Args;
-use gpumux_wire::status::Status;
+use gpumux_wire::reload::Reload;
+use gpumux_wire::status::{FunctionStatus, Status};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -59,7 +60,28 @@ impl AdminSocket {
     /// [`Failure`]: nobody there, or no such function.
     #[tokio::main(flavor = "current_thread")]
     pub(crate) async fn clear(&self, function: &str) -> Result<(), Failure> {
-        self.send(Method::POST, &format!("/v1/functions/{function}/clear")).await.map(drop)
+        self.send(Method::POST, &format!("/v1/functions/{}/clear", in_url(function)))
+            .await
+            .map(drop)
+    }
+
+    /// Asks for one function's part of the document.
+    ///
+    /// # Errors
+    /// [`Failure`]: nobody there, or no such function.
+    pub(crate) async fn function(&self, name: &str) -> Result<FunctionStatus, Failure> {
+        let body = self.send(Method::GET, &format!("/v1/functions/{}", in_url(name))).await?;
+        serde_json::from_slice(&body).map_err(|error| Failure::BadAnswer(error.to_string()))
+    }
+
+    /// Has the daemon read its configuration anew.
+    ///
+    /// # Errors
+    /// [`Failure`]: nobody there, or no such answer.
+    #[tokio::main(flavor = "current_thread")]
+    pub(crate) async fn reload(&self) -> Result<Reload, Failure> {
+        let body = self.send(Method::POST, "/v1/reload").await?;
+        serde_json::from_slice(&body).map_err(|error| Failure::BadAnswer(error.to_string()))
     }
 
     /// Sends a request without a body, and returns what the daemon answers.
@@ -89,5 +111,26 @@ impl AdminSocket {
                 Err(Failure::BadAnswer(format!("{code}: {said}")))
             }
         }
+    }
+}
+
+/// A name as a part of a URL's path: whatever is typed is one part of it.
+fn in_url(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_one_part_of_a_path() {
+        assert_eq!(in_url("embed-2_x"), "embed-2_x");
+        assert_eq!(in_url("a/../b c?\u{e9}"), "a%2F%2E%2E%2Fb%20c%3F%C3%A9");
     }
 }

@@ -29,6 +29,9 @@ pub(crate) enum Failure {
     /// The daemon has nothing of that name.
     #[error("{0}: see `gpumux status` for the names")]
     NotThere(String),
+    /// The daemon does not take its new configuration.
+    #[error("not reloaded, the configuration before stays:\n  {0}")]
+    NotReloaded(String),
     /// No session with the daemon.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -80,6 +83,9 @@ pub(crate) enum Failure {
         /// What the kernel said.
         source: Errno,
     },
+    /// Arguments that do not go together, or not with the function.
+    #[error("{0}")]
+    Arguments(String),
     /// The user, or who stands for one, ended the command.
     #[error("interrupted; everything that was started has ended")]
     Interrupted,
@@ -139,16 +145,23 @@ impl Failure {
         Self::Process(why.to_string())
     }
 
+    /// Arguments that do not go together, or not with the function, and why.
+    pub(crate) fn arguments(why: impl Display) -> Self {
+        Self::Arguments(why.to_string())
+    }
+
     /// The code that scripts see. `gpumux run --help` lists them.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Arguments(_) => 2,
             Self::DaemonAbsent { .. } | Self::Connect(ConnectError::DaemonAbsent { .. }) => 3,
             Self::Connect(_) | Self::Open(_) | Self::NotThere(_) => 4,
             Self::Input(_) => 5,
             Self::NoResult(_) | Self::Wait(_) => 6,
             // As a shell says of a command that SIGINT ended.
             Self::Interrupted => 130,
-            Self::BadAnswer(_)
+            Self::NotReloaded(_)
+            | Self::BadAnswer(_)
             | Self::Output(_)
             | Self::Unwritable { .. }
             | Self::Node(_)

@@ -5,14 +5,18 @@
 mod admin;
 mod bench;
 mod clock;
+mod completions;
 mod cores;
 mod demo;
 mod doctor;
 mod failure;
 mod functions;
+mod given;
 mod interrupt;
+mod manual;
 mod node;
 mod npy;
+mod reload;
 mod run;
 mod socket;
 mod status;
@@ -22,17 +26,19 @@ use std::process::ExitCode;
 
 /// Looks at and uses a node's gpumuxd.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(name = "gpumux", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, made once")]
 enum Command {
-    /// Measures this machine
-    #[command(subcommand)]
+    /// Puts a function under load and measures what its peers see
     Bench(bench::Bench),
+    /// Writes a shell's completions of this program to standard output
+    Completions(completions::Options),
     /// Serves two models to two processes, and shows what they found
     Demo(demo::Options),
     /// Changes how functions are served
@@ -40,6 +46,11 @@ enum Command {
     Functions(functions::Functions),
     /// Looks at this node's driver, devices and limits, and says what to do
     Doctor(doctor::Options),
+    /// Writes the manual pages of this program to a folder
+    #[command(hide = true)]
+    Man(manual::Options),
+    /// Has the daemon read its configuration anew, or say what is wrong with it
+    Reload(reload::Options),
     /// Submits one request, its tensors from and to .npy files
     Run(run::Options),
     /// Shows devices, functions and sessions at a glance
@@ -53,9 +64,12 @@ fn main() -> ExitCode {
     };
     let ended = match command {
         Command::Bench(bench) => bench::run(&bench),
+        Command::Completions(options) => completions::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Functions(what) => functions::run(&what),
         Command::Doctor(options) => return doctor::run(&options),
+        Command::Man(options) => manual::run(&options),
+        Command::Reload(options) => reload::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Status(options) => status::run(&options),
     };

@@ -7,7 +7,7 @@
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -164,6 +164,25 @@ impl Node {
     /// The socket for operators.
     pub(crate) fn admin_socket(&self) -> PathBuf {
         self.folder.path().join("admin.sock")
+    }
+
+    /// The supervisor and its workers: the group that [`Plot::start`] made.
+    ///
+    /// # Errors
+    /// What the kernel says; or the daemon is gone.
+    pub(crate) fn processes(&self) -> Result<Vec<Pid>, Failure> {
+        let id = self.process.id().ok_or_else(|| Failure::process("gpumuxd has ended"))?;
+        let group = Pid::from_raw(i32::try_from(id).map_err(Failure::process)?);
+        let mut processes = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            let Some(Ok(id)) = entry?.file_name().to_str().map(str::parse) else { continue };
+            let process = Pid::from_raw(id);
+            // One that has ended meanwhile has no group.
+            if getpgid(Some(process)) == Ok(group) {
+                processes.push(process);
+            }
+        }
+        Ok(processes)
     }
 
     /// Has the daemon finish and end, and removes its folder. One that takes too long, or whose end

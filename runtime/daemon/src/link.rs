@@ -22,6 +22,17 @@ pub(crate) struct PlanFiles {
     pub(crate) weights: PathBuf,
 }
 
+/// What a worker holds a tenant to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TenantLimits {
+    /// The tenant's name.
+    pub(crate) tenant: String,
+    /// Most requests of it that wait or run.
+    pub(crate) queue_max: u32,
+    /// Most requests of it a second; 0 is no limit.
+    pub(crate) requests_per_s: u32,
+}
+
 /// From supervisor to worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -47,6 +58,8 @@ pub(crate) enum ToWorker {
     Attach {
         /// Its name from here on.
         attachment: Attachment,
+        /// Whose it is.
+        limits: TenantLimits,
         /// The function's name.
         function: String,
         /// What the memfd was made for; it was vetted.
@@ -54,6 +67,8 @@ pub(crate) enum ToWorker {
         /// Another worker served it: it is served after [`ToWorker::Resume`].
         resumes: bool,
     },
+    /// Hold a tenant to these from now on.
+    Limit(TenantLimits),
     /// Every channel that another worker served was named: take up what it had accepted.
     Resume,
     /// Serve a function again that was quarantined.
@@ -119,7 +134,7 @@ pub(crate) enum FromWorker {
     /// The worker lives, and its dispatch thread does.
     Pong,
     /// Figures of one function.
-    FunctionReport(FunctionStatus),
+    FunctionReport(Box<FunctionStatus>),
     /// Figures of the device; ends a report.
     DeviceReport(DeviceStatus),
     /// Nothing is admitted, waits or runs.

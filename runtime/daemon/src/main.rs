@@ -4,31 +4,33 @@
 #![deny(unsafe_code)]
 
 mod clock;
+mod companion;
 mod config;
 mod descriptors;
 mod ledger;
 mod link;
+mod log;
+mod manual;
 mod options;
 mod os;
+mod pace;
 mod probe;
 mod supervisor;
 mod worker;
 
 use clap::Parser;
 use options::{Options, Role};
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use supervisor::Given;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("GPUMUX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(std::io::stderr)
-        .init();
+    // Before anything is opened: what is open now was given.
+    let given = Given::inherit();
     let options = Options::parse();
+    if let Err(error) = log::start(options.log.log_format) {
+        eprintln!("gpumuxd: {error}");
+        return ExitCode::FAILURE;
+    }
     if let Err(error) = descriptors::raise_limit() {
         tracing::warn!(%error, "the limit of descriptors could not be raised");
     }
@@ -39,7 +41,12 @@ fn main() -> ExitCode {
                 .map_err(|error| error.to_string())
         }
         Some(Role::Probe(options)) => probe::run(options).map_err(|error| error.to_string()),
-        None => supervisor::run(options.supervisor).map_err(|error| error.to_string()),
+        Some(Role::Man { folder }) => {
+            manual::write(&folder).map_err(|error| format!("{}: {error}", folder.display()))
+        }
+        None => given.map_err(|error| error.to_string()).and_then(|given| {
+            supervisor::run(options.supervisor, given).map_err(|it| it.to_string())
+        }),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

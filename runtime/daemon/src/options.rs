@@ -1,18 +1,22 @@
 //! What the command line says, each with its variable in the environment.
 
+use crate::log::LogOptions;
 use crate::probe::ProbeOptions;
+use crate::supervisor::Loopback;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// gpumuxd: shares a node's GPUs among inference functions.
+/// Shares a node's GPUs among inference functions.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "gpumuxd", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
     #[command(flatten)]
     pub(crate) supervisor: SupervisorOptions,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
 }
 
 /// What else this binary is.
@@ -36,17 +40,33 @@ pub(crate) enum Role {
     /// Looks at the devices and writes what it saw as JSON. Started by gpumuxd and `gpumux doctor`.
     #[command(hide = true)]
     Probe(ProbeOptions),
+    /// Writes gpumuxd(8) to a folder.
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 /// How the daemon is run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SupervisorOptions {
+    /// The file that says more, of tenants above all; /etc/gpumux/gpumuxd.toml if that is there
+    #[arg(long, env = "GPUMUX_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
     /// The socket that peers connect to
     #[arg(long, env = "GPUMUX_SOCKET", default_value = "/run/gpumux/gpumuxd.sock")]
     pub(crate) socket: PathBuf,
     /// The socket that `gpumux status` asks
     #[arg(long, env = "GPUMUX_ADMIN_SOCKET", default_value = "/run/gpumux/admin.sock")]
     pub(crate) admin_socket: PathBuf,
+    /// The socket that Prometheus scrapes, at /metrics; metrics.sock beside the admin socket when
+    /// absent
+    #[arg(long, env = "GPUMUX_METRICS_SOCKET")]
+    pub(crate) metrics_socket: Option<PathBuf>,
+    /// A loopback address and port that Prometheus may scrape too, as 127.0.0.1:9400; none when absent
+    #[arg(long, env = "GPUMUX_METRICS_LISTEN")]
+    pub(crate) metrics_listen: Option<Loopback>,
     /// The model repository: a folder for each function, with function.toml in it
     #[arg(long, env = "GPUMUX_MODELS", default_value = "/etc/gpumux/models")]
     pub(crate) models: PathBuf,
@@ -66,7 +86,7 @@ pub(crate) struct SupervisorOptions {
     /// Where imported models are kept between starts
     #[arg(long, env = "GPUMUX_STATE", default_value = "/var/lib/gpumux")]
     pub(crate) state: PathBuf,
-    /// The emulated driver; beside gpumuxd when absent
+    /// The emulated driver; gpumuxd's own when absent
     #[arg(long, env = "GPUMUX_EMULATOR")]
     pub(crate) emulator: Option<PathBuf>,
     /// Two convictions of a function within this span quarantine it
@@ -77,6 +97,12 @@ pub(crate) struct SupervisorOptions {
 }
 
 impl SupervisorOptions {
+    /// Where metrics are served.
+    pub(crate) fn metrics_socket(&self) -> PathBuf {
+        let beside = || self.admin_socket.with_file_name("metrics.sock");
+        self.metrics_socket.clone().unwrap_or_else(beside)
+    }
+
     /// The file that the owner of a device holds locked. A GPU is the host's, and so is its lock; an
     /// emulated device is its daemon's alone, as the socket is.
     pub(crate) fn device_lock(&self, device: DeviceChoice, ordinal: u32) -> PathBuf {

@@ -230,7 +230,7 @@ impl WorkerSide {
     pub fn copy_in(&self, from: Span, to: &mut [u8]) {
         assert_eq!(from.bytes(), to.len() as u64, "one request, one length");
         let source = self.mapping.at(self.mapping.geometry.arena() + from.offset(), from.bytes());
-        volatile_copy(source, to.as_mut_ptr(), to.len());
+        opaque_copy(source, to.as_mut_ptr(), to.len());
     }
 
     /// Copies a result into the arena.
@@ -240,7 +240,7 @@ impl WorkerSide {
     pub fn copy_out(&mut self, from: &[u8], to: Span) {
         assert_eq!(to.bytes(), from.len() as u64, "one request, one length");
         let target = self.mapping.at(self.mapping.geometry.arena() + to.offset(), to.bytes());
-        volatile_copy(from.as_ptr(), target, from.len());
+        opaque_copy(from.as_ptr(), target, from.len());
     }
 }
 
@@ -324,9 +324,40 @@ impl Mapping {
     }
 }
 
+/// From here on the processor's own copy is faster than a loop of words.
+#[cfg(any(target_arch = "x86_64", test))]
+const STRING_BYTES: usize = 512;
+
 /// Copies bytes of which one side may be shared with a stranger. The compiler may neither assume
-/// that they hold still nor read them twice, so every access is volatile.
-fn volatile_copy(from: *const u8, to: *mut u8, bytes: usize) {
+/// that they hold still nor read them twice, so it is not told what the copy does: every access is
+/// volatile, or an instruction's.
+fn opaque_copy(from: *const u8, to: *mut u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if bytes >= STRING_BYTES {
+        return copy_string(from, to, bytes);
+    }
+    copy_words(from, to, bytes);
+}
+
+/// Copies by one instruction, which reads each byte once.
+#[cfg(target_arch = "x86_64")]
+fn copy_string(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: the callers of `opaque_copy` bound both sides by the slice or the arena span that they
+    // copy. The instruction reads and writes these bytes and no others, upwards, as the ABI keeps the
+    // direction flag clear; that they may change or overlap means nothing to it.
+    unsafe {
+        std::arch::asm!(
+            "rep movsb",
+            inout("rcx") bytes => _,
+            inout("rsi") from => _,
+            inout("rdi") to => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Copies word by word, each access volatile.
+fn copy_words(from: *const u8, to: *mut u8, bytes: usize) {
     let words = bytes / 8;
     for index in 0..words {
         let source = from.cast::<u64>().wrapping_add(index);
@@ -405,6 +436,20 @@ mod tests {
             copy_word(mapping.arena_start().wrapping_add(128 + index), byte);
         }
         assert_eq!(back, bytes);
+    }
+
+    #[test]
+    fn copies_of_every_size_and_place_bring_what_was_there() {
+        for bytes in [0, 1, 7, 8, 9, 63, STRING_BYTES - 1, STRING_BYTES, 1000] {
+            for (from, to) in [(0, 0), (1, 0), (0, 3), (5, 2)] {
+                let source: Vec<u8> = (0u8..=255).cycle().take(from + bytes).collect();
+                let mut target = vec![0xEE; to + bytes + 1];
+                opaque_copy(source[from..].as_ptr(), target[to..].as_mut_ptr(), bytes);
+                assert_eq!(target[to..to + bytes], source[from..]);
+                assert!(target[..to].iter().all(|byte| *byte == 0xEE));
+                assert_eq!(target[to + bytes], 0xEE);
+            }
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod memfd;
 pub mod outcome;
 pub mod packet;
 pub mod record;
+pub mod reload;
 pub mod request;
 pub mod ring;
 pub mod signature;

@@ -94,6 +94,10 @@ reasons! {
     Quarantined = 13, "quarantined", "ask the operator, who clears it with `gpumux functions clear` when its model is mended";
     /// The daemon was restarted, and the one that runs now does not take the channel again.
     Restarted = 14, "restarted", "open the function again, which says what is wrong, and resubmit; nothing of this request remains";
+    /// The tenant has as many requests on the device as it may have.
+    TenantQueueFull = 15, "tenant_queue_full", "wait for replies before submitting more, or raise the tenant's `queue_max` in gpumuxd.toml";
+    /// The tenant submits more requests a second than it may.
+    RateLimited = 16, "rate_limited", "try again after `retry_after`, or raise the tenant's `requests_per_s` in gpumuxd.toml";
 }
 
 impl Reason {
@@ -128,6 +132,14 @@ impl std::fmt::Display for Refusal {
             | Reason::Poison
             | Reason::Quarantined
             | Reason::Restarted => (),
+            Reason::TenantQueueFull => write!(f, " (at most {})", self.limit)?,
+            Reason::RateLimited => {
+                write!(
+                    f,
+                    " (at most {} a second; again in {} us)",
+                    self.limit, self.retry_after_us
+                )?;
+            }
         }
         write!(f, ": {}", self.reason.advice())
     }

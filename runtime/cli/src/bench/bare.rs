@@ -4,6 +4,7 @@
 //! It follows the shim and the daemon step by step (publish, wake only who sleeps; announce a
 //! sleep, look once more, sleep), so that a difference between the two is the daemon's work.
 
+use super::peer::Way;
 use crate::failure::Failure;
 use gpumux_wire::channel::{Mapping, PeerSide, WorkerSide};
 use gpumux_wire::geometry::{ChannelSize, Geometry};
@@ -12,8 +13,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// One request is in flight; nothing lies in the arena.
-const SIZE: ChannelSize = ChannelSize { slots: 1, arena_bytes: 64 };
+/// Words that may be in flight; nothing lies in the arena.
+const SIZE: ChannelSize = ChannelSize { slots: 64, arena_bytes: 64 };
+/// Words returned to one asker before the others have their turn, as in the daemon.
+const WORDS_A_PASS: usize = 32;
 
 /// What the process that starts the others says to them, over their standard input.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -75,32 +78,18 @@ pub(super) fn order(orders: &impl AsFd) -> Result<(Order, Option<End>), Failure>
 pub(super) struct Asker {
     side: PeerSide,
     wake: OwnedFd,
+    /// It looks for words and never sleeps.
+    polls: bool,
+    /// Words that came back.
+    returned: u64,
 }
 
 impl Asker {
     /// # Errors
     /// What mmap says.
-    pub(super) fn new(end: End) -> Result<Self, Failure> {
+    pub(super) fn new(end: End, polls: bool) -> Result<Self, Failure> {
         let mapping = Mapping::new(&end.memory, geometry())?;
-        Ok(Self { side: PeerSide::new(&mapping), wake: end.wake })
-    }
-
-    /// Sends one word and waits for its return.
-    ///
-    /// # Errors
-    /// [`Failure::Process`] when the other end is gone or sends something else.
-    pub(super) fn exchange(&mut self, word: u64) -> Result<(), Failure> {
-        self.side.submissions.push(word).map_err(Failure::process)?;
-        if self.side.submissions.take_wake_duty() {
-            wake::notify(&self.wake).map_err(|_| gone())?;
-        }
-        loop {
-            match self.side.completions.pop().map_err(Failure::process)? {
-                Some(answer) if answer == word => return Ok(()),
-                Some(_) => return Err(Failure::process("another word came back")),
-                None => self.sleep()?,
-            }
-        }
+        Ok(Self { side: PeerSide::new(&mapping), wake: end.wake, polls, returned: 0 })
     }
 
     fn sleep(&mut self) -> Result<(), Failure> {
@@ -112,6 +101,30 @@ impl Asker {
         }
         self.side.completions.withdraw_sleep();
         Ok(())
+    }
+}
+
+impl Way for Asker {
+    fn send(&mut self, number: u64) -> Result<(), Failure> {
+        self.side.submissions.push(number).map_err(Failure::process)?;
+        if self.side.submissions.take_wake_duty() {
+            wake::notify(&self.wake).map_err(|_| gone())?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.side.completions.pop().map_err(Failure::process)? {
+                Some(word) if word == self.returned => {
+                    self.returned += 1;
+                    return Ok(());
+                }
+                Some(_) => return Err(Failure::process("another word came back")),
+                None if self.polls => std::hint::spin_loop(),
+                None => self.sleep()?,
+            }
+        }
     }
 }
 
@@ -135,15 +148,17 @@ impl Answerer {
     /// # Errors
     /// [`Failure::Process`] when the other end claims what cannot be.
     pub(super) fn answer(&mut self) -> Result<bool, Failure> {
-        let Some(word) = self.side.submissions.pop().map_err(Failure::process)? else {
-            return Ok(false);
-        };
-        self.side.completions.push(word).map_err(Failure::process)?;
-        if self.side.completions.take_wake_duty() {
+        let mut answered = false;
+        for _ in 0..WORDS_A_PASS {
+            let Some(word) = self.side.submissions.pop().map_err(Failure::process)? else { break };
+            self.side.completions.push(word).map_err(Failure::process)?;
+            answered = true;
+        }
+        if answered && self.side.completions.take_wake_duty() {
             // An asker that is done has closed its end.
             let _gone = wake::notify(&self.wake);
         }
-        Ok(true)
+        Ok(answered)
     }
 
     pub(super) fn announce_sleep(&self) {
@@ -168,16 +183,23 @@ fn gone() -> Failure {
 mod tests {
     use super::*;
 
+    const WORDS: u64 = 1000;
+
     #[test]
     fn words_return_between_threads_that_sleep() {
         let (asker, answerer) = channel().unwrap();
         let mut answerer = Answerer::new(answerer).unwrap();
         let asking = std::thread::spawn(move || {
-            let mut asker = Asker::new(asker).unwrap();
-            (0..1000).for_each(|word| asker.exchange(word).unwrap());
+            let mut asker = Asker::new(asker, false).unwrap();
+            (0..WORDS).for_each(|word| {
+                asker.send(word).unwrap();
+                if word > 2 {
+                    asker.receive().unwrap();
+                }
+            });
+            (0..3).for_each(|_| asker.receive().unwrap());
         });
-        let mut answered = 0;
-        while answered < 1000 {
+        while !asking.is_finished() {
             answerer.announce_sleep();
             if answerer.is_quiet() {
                 let mut ends = [PollFd::new(answerer.wake.as_fd(), PollFlags::POLLIN)];
@@ -185,9 +207,7 @@ mod tests {
                 let _asked = wake::drain(&answerer.wake);
             }
             answerer.withdraw_sleep();
-            while answerer.answer().unwrap() {
-                answered += 1;
-            }
+            while answerer.answer().unwrap() {}
         }
         asking.join().unwrap();
     }

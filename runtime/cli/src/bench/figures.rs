@@ -1,8 +1,10 @@
 //! What is said of measurements: quantiles of each, medians and spread over repeats, a table.
 
 use super::report::Latencies;
+use super::scene::{Manner, Verdict};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use std::time::Duration;
 
 /// What one measurement showed.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -24,36 +26,63 @@ impl Figures {
             requests_per_s,
         }
     }
+
+    pub(super) fn p50_micros(&self) -> f64 {
+        ns(self.p50_ns) / 1e3
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.requests_per_s
+    }
+
+    /// A span as figures have it.
+    pub(super) fn nanos(span: Duration) -> u64 {
+        u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
-/// The two legs of one repeat, measured one after the other.
+/// The two legs of one repeat, measured one after the other; a scene that nothing bare is like has
+/// one.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Repeat {
     pub(super) gpumux: Figures,
-    pub(super) ping_pong: Figures,
+    pub(super) ping_pong: Option<Figures>,
 }
 
-/// A function at a number of peers, repeated.
+impl Repeat {
+    /// How the p50 of one leg is to that of the other.
+    pub(super) fn p50_ratio(&self) -> Option<f64> {
+        Some(ns(self.gpumux.p50_ns) / ns(self.ping_pong?.p50_ns))
+    }
+
+    /// The same of the p99.
+    pub(super) fn p99_ratio(&self) -> Option<f64> {
+        Some(ns(self.gpumux.p99_ns) / ns(self.ping_pong?.p99_ns))
+    }
+}
+
+/// A scene, repeated.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
-    pub(super) function: &'static str,
+    pub(super) scene: String,
     pub(super) bytes: u32,
     pub(super) peers: u32,
-    pub(super) pinned: bool,
+    pub(super) in_flight: u32,
     pub(super) repeats: Vec<Repeat>,
+    pub(super) verdicts: Vec<Verdict>,
 }
 
 /// The middle of several values, and how far they lie apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    median: f64,
+pub(super) struct Spread {
+    pub(super) median: f64,
     least: f64,
     most: f64,
 }
 
 impl Spread {
     /// Of at least one value.
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
@@ -66,37 +95,48 @@ impl Spread {
 }
 
 impl Row {
-    fn spread(&self, figure: impl Fn(&Repeat) -> f64) -> Spread {
-        Spread::of(self.repeats.iter().map(figure))
+    /// What the repeats of a scene showed.
+    pub(super) fn new(scene: String, manner: &Manner, repeats: Vec<Repeat>) -> Self {
+        let Manner { bytes, peers, in_flight, promises, .. } = *manner;
+        let verdicts = promises.iter().filter_map(|promise| promise.judge(&repeats)).collect();
+        Self { scene, bytes, peers, in_flight, repeats, verdicts }
     }
 
-    /// Two lines: through the daemon, and bare.
-    fn lines(&self) -> [Vec<String>; 2] {
-        let cores = if self.pinned { "pinned" } else { "any" };
-        let ratio = self.spread(|repeat| ns(repeat.gpumux.p50_ns) / ns(repeat.ping_pong.p50_ns));
-        let mut through = vec![
-            format!("{} {} B", self.function, self.bytes),
-            self.peers.to_string(),
-            cores.to_owned(),
-            "gpumux".to_owned(),
-        ];
-        through.extend(self.figures(|repeat| repeat.gpumux));
-        through.push(format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.least, ratio.most));
-        let mut bare = vec![String::new(), String::new(), String::new(), "ping-pong".to_owned()];
-        bare.extend(self.figures(|repeat| repeat.ping_pong));
-        bare.push(String::new());
-        [through, bare]
+    fn spread(&self, figure: impl Fn(&Repeat) -> Option<f64>) -> Option<Spread> {
+        let figures: Option<Vec<f64>> = self.repeats.iter().map(figure).collect();
+        Some(Spread::of(figures?.into_iter()))
     }
 
-    fn figures(&self, leg: impl Fn(&Repeat) -> Figures) -> [String; 5] {
-        let p50 = self.spread(|repeat| ns(leg(repeat).p50_ns));
-        [
+    /// A line, and one of what it is compared with.
+    fn lines(&self) -> Vec<Vec<String>> {
+        let ratio = |figure: fn(&Repeat) -> Option<f64>| {
+            self.spread(figure).map_or_else(String::new, |Spread { median, least, most }| {
+                format!("{median:.2} ({least:.2}–{most:.2})")
+            })
+        };
+        let mut through = vec![self.scene.clone(), "gpumux".to_owned()];
+        through.extend(self.figures(|repeat| Some(repeat.gpumux)).into_iter().flatten());
+        through.extend([ratio(Repeat::p50_ratio), ratio(Repeat::p99_ratio)]);
+        let mut lines = vec![through];
+        if let Some(figures) = self.figures(|repeat| repeat.ping_pong) {
+            let mut bare = vec![String::new(), "ping-pong".to_owned()];
+            bare.extend(figures);
+            bare.extend([String::new(), String::new()]);
+            lines.push(bare);
+        }
+        lines
+    }
+
+    fn figures(&self, leg: impl Fn(&Repeat) -> Option<Figures>) -> Option<[String; 5]> {
+        let of = |figure: fn(&Figures) -> f64| self.spread(|repeat| Some(figure(&leg(repeat)?)));
+        let p50 = of(|figures| ns(figures.p50_ns))?;
+        Some([
             micros(p50.median),
             format!("{}–{}", micros(p50.least), micros(p50.most)),
-            micros(self.spread(|repeat| ns(leg(repeat).p99_ns)).median),
-            micros(self.spread(|repeat| ns(leg(repeat).p999_ns)).median),
-            format!("{:.0}", self.spread(|repeat| leg(repeat).requests_per_s).median),
-        ]
+            micros(of(|figures| ns(figures.p99_ns))?.median),
+            micros(of(|figures| ns(figures.p999_ns))?.median),
+            format!("{:.0}", of(Figures::rate)?.median),
+        ])
     }
 }
 
@@ -104,9 +144,7 @@ impl Row {
 pub(super) fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header([
-        "FUNCTION",
-        "PEERS",
-        "CORES",
+        "SCENE",
         "PATH",
         "P50 µs",
         "OVER REPEATS",
@@ -114,9 +152,10 @@ pub(super) fn table(rows: &[Row]) -> String {
         "P99.9 µs",
         "REQUESTS/s",
         "P50 TO PING-PONG",
+        "P99 TO PING-PONG",
     ]);
     table.add_rows(rows.iter().flat_map(Row::lines));
-    for column in [1, 4, 5, 6, 7, 8, 9] {
+    for column in 2..9 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -135,6 +174,7 @@ fn ns(nanos: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scene::Scene;
     use super::*;
 
     fn figures(p50_ns: u64) -> Figures {
@@ -143,19 +183,24 @@ mod tests {
     }
 
     #[test]
-    fn the_table_shows_medians_spread_and_the_ratio_of_neighbours() {
-        let repeat =
-            |gpumux, ping_pong| Repeat { gpumux: figures(gpumux), ping_pong: figures(ping_pong) };
+    fn the_table_shows_medians_spread_and_the_ratios_of_neighbours() {
+        let repeat = |gpumux, ping_pong| Repeat {
+            gpumux: figures(gpumux),
+            ping_pong: Some(figures(ping_pong)),
+        };
         let repeats = vec![repeat(30_000, 10_000), repeat(20_000, 20_000), repeat(10_000, 5_000)];
-        let row = Row { function: "null", bytes: 1, peers: 8, pinned: true, repeats };
-        let shown = table(&[row]);
+        let manner = Scene::Null8.manner();
+        let row = Row::new("null-8".to_owned(), &manner, repeats);
+        let alone = vec![Repeat { gpumux: figures(1_000), ping_pong: None }];
+        let alone = Row::new("alone".to_owned(), &manner, alone);
+        let shown = table(&[row, alone]);
         let lines: Vec<Vec<&str>> =
             shown.lines().map(|line| line.split_whitespace().collect()).collect();
-        let through =
-            ["null", "1", "B", "8", "pinned", "gpumux", "20.0", "10.0–30.0", "40.0", "60.0"];
-        assert_eq!(lines[1][..10], through);
-        assert_eq!(lines[1][10..], ["50000", "2.00", "(1.00–3.00)"]);
+        let through = ["null-8", "gpumux", "20.0", "10.0–30.0", "40.0", "60.0", "50000"];
+        assert_eq!(lines[1][..7], through);
+        assert_eq!(lines[1][7..], ["2.00", "(1.00–3.00)", "2.00", "(1.00–3.00)"]);
         assert_eq!(lines[2], ["ping-pong", "10.0", "5.0–20.0", "20.0", "30.0", "100000"]);
+        assert_eq!(lines[3], ["alone", "gpumux", "1.0", "1.0–1.0", "2.0", "3.0", "1000000"]);
     }
 
     #[test]

@@ -17,8 +17,12 @@ use tokio::process::{Child, ChildStdout, Command};
 /// Who is measured, by how many, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Leg {
-    /// Processes, each with one request in flight.
+    /// Processes.
     pub(super) peers: u32,
+    /// Requests that each has in flight.
+    pub(super) in_flight: u32,
+    /// They look for their replies and never sleep.
+    pub(super) polls: bool,
     /// The core of all peers; any when absent.
     pub(super) peer_core: Option<usize>,
     pub(super) warm_up: Duration,
@@ -86,7 +90,11 @@ impl Leg {
             "peer".into(),
             format!("--warm-up={warm_up}").into(),
             format!("--measure={measure}").into(),
+            format!("--in-flight={}", self.in_flight).into(),
         ];
+        if self.polls {
+            arguments.push("--polls".into());
+        }
         arguments.extend(self.peer_core.map(|core| format!("--core={core}").into()));
         if let Path::Daemon { socket, function, bytes } = &self.path {
             arguments.extend(["--socket".into(), socket.into()]);

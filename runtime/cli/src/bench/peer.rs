@@ -1,4 +1,4 @@
-//! A process of a measurement: one request in flight, the next as soon as it is back.
+//! A process of a measurement: so many requests in flight, the next as soon as the oldest is back.
 
 use super::bare::{self, Asker, Order};
 use super::report::{Latencies, Report};
@@ -6,7 +6,8 @@ use crate::clock::Clock;
 use crate::cores;
 use crate::failure::Failure;
 use clap::Args;
-use gpumux_shim::{ChannelSize, Function, Outcome, Session, SubmitOptions};
+use gpumux_shim::{ChannelSize, Function, Outcome, Pending, Session, SubmitOptions};
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +33,34 @@ pub(crate) struct Options {
     /// Bytes of a request
     #[arg(long)]
     bytes: Option<u32>,
+    /// Requests in flight
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    in_flight: u32,
+    /// Look for replies and never sleep
+    #[arg(long)]
+    polls: bool,
+}
+
+/// Which way requests go.
+pub(super) trait Way {
+    /// Makes a request.
+    ///
+    /// # Errors
+    /// [`Failure`]: there is no room for it, or nobody on the other side.
+    fn send(&mut self, number: u64) -> Result<(), Failure>;
+    /// Waits for the oldest request in flight.
+    ///
+    /// # Errors
+    /// [`Failure`]: it was not done, or nobody is on the other side.
+    fn receive(&mut self) -> Result<(), Failure>;
+}
+
+/// Through a daemon: each reply is checked when it is back.
+struct Through<'a> {
+    function: &'a Function,
+    bytes: u32,
+    polls: bool,
+    pending: VecDeque<(u64, Pending)>,
 }
 
 /// Says `ready`, waits for the order to begin, measures, and writes a [`Report`].
@@ -43,25 +72,33 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         cores::keep_on(core)?;
     }
     let orders = std::io::stdin();
+    let polls = options.polls;
     let report = match options {
         Options { socket: Some(socket), function: Some(function), bytes: Some(bytes), .. } => {
             let session = Session::connect(socket)?;
-            let size = ChannelSize { slots: 2, arena_bytes: 1 << 20 };
-            let function = session.open(function, size)?;
+            let function = session.open(function, size(*bytes, options.in_flight))?;
             begin(&orders)?;
-            measure(options, |number| request(&function, *bytes, number))?
+            let pending = VecDeque::with_capacity(options.in_flight as usize);
+            measure(options, Through { function: &function, bytes: *bytes, polls, pending })?
         }
         _ => {
             let (Order::Take, Some(end)) = bare::order(&orders)? else {
                 return Err(Failure::process("no channel came"));
             };
-            let mut asker = Asker::new(end)?;
+            let asker = Asker::new(end, polls)?;
             begin(&orders)?;
-            measure(options, |number| asker.exchange(number))?
+            measure(options, asker)?
         }
     };
     println!("{}", serde_json::to_string(&report).map_err(Failure::process)?);
     Ok(())
+}
+
+/// Room for what is in flight and one more, in and out.
+fn size(bytes: u32, in_flight: u32) -> ChannelSize {
+    let slots = (in_flight + 1).next_power_of_two();
+    let arena_bytes = u64::from(bytes).next_power_of_two().max(1 << 12) * 2 * u64::from(slots);
+    ChannelSize { slots, arena_bytes }
 }
 
 fn begin(orders: &impl AsFd) -> Result<(), Failure> {
@@ -72,43 +109,66 @@ fn begin(orders: &impl AsFd) -> Result<(), Failure> {
     }
 }
 
-/// One request through the daemon, checked when it is back.
-fn request(function: &Function, bytes: u32, number: u64) -> Result<(), Failure> {
-    let pattern = number.to_le_bytes()[0];
-    let mut request = function.request(bytes).map_err(Failure::process)?;
-    request.input_mut::<u8>("data").map_err(Failure::process)?.fill(pattern);
-    let pending = request.submit(SubmitOptions::default()).map_err(Failure::process)?;
-    let reply = pending.wait()?;
-    if reply.outcome() != Outcome::Done {
-        return Err(Failure::NoResult(format!("{:?}", reply.outcome())));
+impl Way for Through<'_> {
+    fn send(&mut self, number: u64) -> Result<(), Failure> {
+        let mut request = self.function.request(self.bytes).map_err(Failure::process)?;
+        request.input_mut::<u8>("data").map_err(Failure::process)?.fill(pattern(number));
+        let pending = request.submit(SubmitOptions::default()).map_err(Failure::process)?;
+        self.pending.push_back((number, pending));
+        Ok(())
     }
-    for spec in function.outputs() {
-        if reply.output_bytes(&spec.name)?.iter().any(|byte| *byte != pattern) {
-            return Err(Failure::process(format!("request {number} came back changed")));
+
+    fn receive(&mut self) -> Result<(), Failure> {
+        let Some((number, mut pending)) = self.pending.pop_front() else { return Ok(()) };
+        let reply = loop {
+            if !self.polls {
+                break pending.wait()?;
+            }
+            if let Some(reply) = pending.try_wait()? {
+                break reply;
+            }
+            std::hint::spin_loop();
+        };
+        if reply.outcome() != Outcome::Done {
+            return Err(Failure::NoResult(format!("{:?}", reply.outcome())));
         }
+        for spec in self.function.outputs() {
+            let output = reply.output_bytes(&spec.name)?;
+            // Without an end in the middle, so that the processor's widest words do it.
+            if output.iter().fold(0, |seen, byte| seen | (byte ^ pattern(number))) != 0 {
+                return Err(Failure::process(format!("request {number} came back changed")));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-fn measure(
-    options: &Options,
-    mut once: impl FnMut(u64) -> Result<(), Failure>,
-) -> Result<Report, Failure> {
+/// What fills a request.
+fn pattern(number: u64) -> u8 {
+    number.to_le_bytes()[0]
+}
+
+fn measure(options: &Options, mut way: impl Way) -> Result<Report, Failure> {
+    let (warm_up, length) = (Duration::from(options.warm_up), Duration::from(options.measure));
     let clock = Clock::start();
-    let mut number = 0;
-    while clock.now() < Duration::from(options.warm_up) {
-        once(number)?;
-        number += 1;
-    }
     let mut latencies = Latencies::new();
-    let began = clock.now();
-    let mut now = began;
-    while now - began < Duration::from(options.measure) {
-        once(number)?;
-        number += 1;
-        let after = clock.now();
-        latencies.record(after - now);
-        now = after;
+    let mut begun = VecDeque::with_capacity(options.in_flight as usize);
+    let (mut number, mut now, mut since) = (0, clock.now(), None);
+    while since.is_none_or(|since| now < since + length) {
+        while begun.len() < options.in_flight as usize {
+            way.send(number)?;
+            number += 1;
+            begun.push_back(now);
+        }
+        way.receive()?;
+        let began = begun.pop_front();
+        now = clock.now();
+        match (since, began) {
+            (Some(_), Some(began)) => latencies.record(now - began),
+            _ if now >= warm_up => since = Some(now),
+            _ => (),
+        }
     }
-    Ok(latencies.report(now - began))
+    begun.drain(..).try_for_each(|_| way.receive())?;
+    Ok(latencies.report(now - since.unwrap_or(now)))
 }

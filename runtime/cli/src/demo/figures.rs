@@ -48,23 +48,30 @@ fn line(device: &DeviceStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gpumux_wire::status::{Distribution, FunctionStatus, LaneStatus, OutcomeCounts, Quantiles};
 
     #[test]
     fn a_function_is_a_row_and_an_emulated_device_says_so() {
-        let status: Status = serde_json::from_str(
-            r#"{ "version": "0", "pid": 1, "uptime_s": 9, "draining": false, "sessions": [],
-                 "devices": [{ "name": "gpumux emulated GPU", "ordinal": 0, "emulated": true, "sms": 32,
-                   "memory_bytes": 1, "state": "ready", "worker_pid": 2, "worker_restarts": 0,
-                   "lanes": [{ "sms": 32, "granted": "all", "batches": 60 }], "policy": "fifo",
-                   "partitions": "off" }],
-                 "functions": [{ "name": "embed", "model": "model.onnx", "objective": null,
-                   "signature": null, "channels": 1, "queued": 0, "arrived": 420,
-                   "outcomes": { "done": 420, "refused": 0, "deadline_missed": 0, "cancelled": 0 },
-                   "refusals": [], "batches": 60, "padding_share": 0.125,
-                   "latency_us": { "p50": 950, "p99": 12500, "max": 20000 },
-                   "quarantined": null, "device": 0 }] }"#,
-        )
-        .unwrap();
+        let lane = LaneStatus { sms: 32, ..LaneStatus::default() };
+        let device = DeviceStatus {
+            name: "gpumux emulated GPU".to_owned(),
+            emulated: true,
+            sms: 32,
+            policy: "fifo".to_owned(),
+            lanes: vec![lane],
+            ..DeviceStatus::default()
+        };
+        let function = FunctionStatus {
+            name: "embed".to_owned(),
+            outcomes: OutcomeCounts { done: 420, ..OutcomeCounts::default() },
+            batches: 60,
+            batch_sizes: Distribution { counts: vec![0, 0, 0, 60], sum: 420 },
+            padding_share: 0.125,
+            latency_us: Quantiles { p50: 950, p99: 12_500, max: 20_000 },
+            ..FunctionStatus::default()
+        };
+        let status =
+            Status { devices: vec![device], functions: vec![function], ..Status::default() };
         let shown = table(&status);
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines[0], "gpumux emulated GPU, 32 SMs, policy fifo");

@@ -65,7 +65,7 @@ pub(crate) enum Priority {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) enum Model {
-    /// Takes bytes and gives nothing: a plan without launches.
+    /// A plan without launches: takes bytes, and gives them back where `outputs` names them.
     Null,
     /// Gives back the bytes that it took, through the device.
     Echo,
@@ -179,8 +179,11 @@ impl FunctionConfig {
                 "a built-in model takes `length` bytes: write `length = { max = 1024 }`".to_owned()
             );
         }
-        if builtin && (self.outputs.is_some() || self.pad != Padding::None) {
-            return Err("a built-in model takes neither `outputs` nor `pad`".to_owned());
+        if builtin && self.pad != Padding::None {
+            return Err("a built-in model takes no `pad`".to_owned());
+        }
+        if builtin && self.outputs.as_ref().is_some_and(|outputs| *outputs != ["data"]) {
+            return Err("a built-in model has one output: write `outputs = [\"data\"]`".to_owned());
         }
         if self.length.is_none() && self.pad != Padding::None {
             return Err("`pad` says how lengths share a batch, and this function has no `length`"

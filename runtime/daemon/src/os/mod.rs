@@ -2,9 +2,10 @@
 
 #![expect(
     unsafe_code,
-    reason = "mappings are reached by pointers, and signal handlers have no safe form"
+    reason = "mappings are reached by pointers; signal handlers and inherited descriptors have no safe form"
 )]
 
+pub(crate) mod inherited;
 pub(crate) mod sigbus;
 mod words;
 

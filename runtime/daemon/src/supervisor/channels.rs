@@ -2,7 +2,7 @@
 //! duplicate of each descriptor here, a worker's death closes nothing that a peer could see.
 
 use crate::ledger::Ledger;
-use crate::link::Attachment;
+use crate::link::{Attachment, TenantLimits};
 use gpumux_wire::geometry::ChannelSize;
 use gpumux_wire::signature::Signature;
 use nix::sys::socket::{Shutdown, shutdown};
@@ -16,6 +16,7 @@ pub(super) type Answer = oneshot::Sender<Result<Signature, String>>;
 /// One channel.
 #[derive(Debug)]
 pub(super) struct Kept {
+    pub(super) limits: TenantLimits,
     pub(super) function: String,
     pub(super) size: ChannelSize,
     memory: OwnedFd,
@@ -29,14 +30,15 @@ pub(super) struct Kept {
 impl Kept {
     /// A channel with its descriptors, and a new ledger.
     pub(super) fn new(
-        function: String,
+        (limits, function): (TenantLimits, String),
         size: ChannelSize,
         (memory, wake): (OwnedFd, OwnedFd),
         answer: Answer,
     ) -> std::io::Result<Self> {
         let ledger_memory = Ledger::create(size.slots)?;
         let ledger = Ledger::map(&ledger_memory, size.slots)?;
-        Ok(Self { function, size, memory, wake, ledger_memory, ledger, answer: Some(answer) })
+        let answer = Some(answer);
+        Ok(Self { limits, function, size, memory, wake, ledger_memory, ledger, answer })
     }
 
     /// What travels to a worker.
@@ -74,6 +76,12 @@ impl Channels {
 
     pub(super) fn names(&self) -> impl Iterator<Item = Attachment> + '_ {
         self.0.keys().copied()
+    }
+
+    /// Holds the channels of a tenant to other limits, whoever serves them next.
+    pub(super) fn limit(&mut self, limits: &TenantLimits) {
+        let its = self.0.values_mut().filter(|kept| kept.limits.tenant == limits.tenant);
+        its.for_each(|kept| kept.limits = limits.clone());
     }
 
     /// Every ledger, with its function's name.

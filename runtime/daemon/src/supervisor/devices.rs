@@ -3,9 +3,10 @@
 use super::emulated::DriverPlace;
 use super::probe::{ProbeError, probe};
 use super::registry::Registry;
+use super::watchdog::Promise;
 use super::worker::Worker;
 use super::{Served, SupervisorError};
-use crate::link::Attachment;
+use crate::link::{Attachment, TenantLimits};
 use crate::options::{DeviceChoice, PartitionChoice, SupervisorOptions};
 use gpumux_wire::doctor::{Form, PartitionReport};
 use gpumux_wire::status::{DeviceStatus, FunctionStatus};
@@ -137,6 +138,11 @@ impl Devices {
         self.places.get(function).map(|place| &self.workers[*place])
     }
 
+    /// What the keeper of each device's worker promises, with the device.
+    pub(super) fn promises(&self) -> impl Iterator<Item = (u32, &Promise)> {
+        self.workers.iter().map(Worker::promise)
+    }
+
     /// Waits until every worker is ready.
     pub(super) async fn ready(&self) -> Result<(), SupervisorError> {
         for worker in self.workers.iter() {
@@ -150,6 +156,11 @@ impl Devices {
         if let Some(worker) = self.of(function) {
             worker.detach(attachment);
         }
+    }
+
+    /// Holds a tenant to other limits, on every device.
+    pub(super) fn limit(&self, limits: &TenantLimits) {
+        self.workers.iter().for_each(|worker| worker.limit(limits.clone()));
     }
 
     /// The figures of all devices and functions.

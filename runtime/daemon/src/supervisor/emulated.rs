@@ -1,6 +1,7 @@
 //! The emulated driver where the loader finds it: a folder of links with the names that programs ask
 //! for, set before everything else in the path of one process that opens a device.
 
+use crate::companion;
 use crate::options::{DeviceChoice, DeviceRequest, SupervisorOptions};
 use std::ffi::OsString;
 use std::io;
@@ -28,7 +29,7 @@ pub(crate) struct DriverPlace {
     pub(crate) device: DeviceRequest,
     /// Where the folder of links is made.
     pub(crate) state: PathBuf,
-    /// The emulated driver; beside this program when absent.
+    /// The emulated driver; this program's own when absent.
     pub(crate) emulator: Option<PathBuf>,
 }
 
@@ -50,6 +51,9 @@ impl DriverPlace {
         // The driver reads both when it is initialised: no kernel is loaded lazily between requests,
         // and streams do not wait for each other's hardware queues.
         command.env("CUDA_MODULE_LOADING", "EAGER").env("CUDA_DEVICE_MAX_CONNECTIONS", "32");
+        if let Some(format) = crate::log::format() {
+            command.env(crate::log::FORMAT, format);
+        }
         if choice == DeviceChoice::Emulated {
             let path = loader_path(&self.state, self.emulator.as_deref())?;
             command.env("LD_LIBRARY_PATH", path);
@@ -68,7 +72,7 @@ impl DriverPlace {
 fn loader_path(state: &Path, library: Option<&Path>) -> io::Result<OsString> {
     let library = match library {
         Some(path) => path.to_owned(),
-        None => std::env::current_exe()?.with_file_name(LIBRARY),
+        None => companion::find(LIBRARY)?,
     };
     // The worker tells the emulated driver by this file's own name.
     let library = library.canonicalize().map_err(|error| missing(&library, &error))?;

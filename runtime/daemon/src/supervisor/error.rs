@@ -23,6 +23,28 @@ pub(crate) enum SupervisorError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A socket that the service manager made is not one that is served.
+    #[error("the socket `{name}` that the service manager gave: {what}: see gpumuxd.socket")]
+    Given {
+        /// The name that it gave.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The port for metrics could not be had.
+    #[error("metrics at {at}: {source}: is the port free? give another --metrics-listen, or none")]
+    Port {
+        /// The address.
+        at: std::net::SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A tenant is named by its cgroup, which this kernel does not tell of a peer.
+    #[error(
+        "a tenant has a `cgroup`, and this kernel does not say which process a peer is (Linux 6.5 does): \
+         give the tenant a `socket`, `uid` or `gid`"
+    )]
+    NoCgroups,
     /// A model cannot be served.
     #[error(transparent)]
     Import(#[from] ImportError),

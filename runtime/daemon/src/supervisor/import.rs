@@ -1,6 +1,7 @@
 //! Models become plans before a worker starts: the importer runs as a process of its own, once for
 //! each model and way of serving it, and what it wrote is kept.
 
+use crate::companion;
 use crate::config::{Function, Model};
 use crate::link::PlanFiles;
 use crate::options::SupervisorOptions;
@@ -55,7 +56,7 @@ const MEMORY_MIB: u64 = 8192;
 /// The most processor time that an import may take.
 const CPU_SECONDS: u64 = 120;
 /// The longest that an import may take on a machine that has other things to do.
-const TIME_LIMIT: Duration = Duration::from_secs(600);
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(600);
 /// What is read of the importer's words. It reads strangers' files, so its words are bounded too.
 const WORDS_MAX: u64 = 64 << 10;
 
@@ -86,7 +87,7 @@ pub(super) async fn plan_of(
     info!(function = function.name, model = %model.display(), "importing");
     // Another daemon may import the same model at the same time; whoever is last replaces like by like.
     let aside = plans.join(format!("{key}.{}", std::process::id()));
-    let importer = Importer::beside_this(&model, &aside)?;
+    let importer = Importer::of_this(&model, &aside)?;
     let no_plan = |why| ImportError::NoPlan { function: function.name.clone(), why };
     if let Err(why) = importer.run(&free).await {
         let NoPlan::Refused(said) = why else { return Err(no_plan(why)) };
@@ -140,11 +141,11 @@ struct Importer {
 }
 
 impl Importer {
-    fn beside_this(model: &Path, aside: &Path) -> Result<Self, ImportError> {
-        let this = std::env::current_exe()
+    fn of_this(model: &Path, aside: &Path) -> Result<Self, ImportError> {
+        let program = companion::find("gpumux-import")
             .map_err(|source| ImportError::File { path: "gpumuxd".into(), source })?;
         Ok(Self {
-            program: this.with_file_name("gpumux-import"),
+            program,
             model: model.to_owned(),
             plan: aside.with_added_extension("plan"),
             weights: aside.with_added_extension("weights"),

@@ -6,18 +6,20 @@
 use super::channels::{Channels, Kept};
 use super::devices::Found;
 use super::emulated::DriverPlace;
+use super::history::History;
 use super::judge::{Cause, judge};
 use super::packets::Packets;
-use super::process::{End, Process};
+use super::process::{END_LIMIT, End, Process};
 use super::quarantine::Quarantine;
 use super::registry::Registry;
-use super::worker::{Question, Report};
+use super::watchdog::Promise;
+use super::worker::{Known, Question, Report};
 use super::{Served, SupervisorError};
 use crate::clock::Clock;
 use crate::link::{FromWorker, ToWorker};
-use crate::options::SupervisorOptions;
+use crate::options::{DeviceChoice, SupervisorOptions};
 use gpumux_wire::packet::PacketError;
-use gpumux_wire::status::{DeviceStatus, FunctionStatus, OutcomeCounts, Quantiles};
+use gpumux_wire::status::{DeviceStatus, FunctionStatus};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::cmp::Reverse;
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ use tracing::{error, info, warn};
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How often a worker is asked whether it lives.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// How late a keeper may be with what it does at once, on a host with other things to do.
+const LATE: Duration = Duration::from_secs(10);
 /// What is said of a device whose worker cannot be ended.
 const LOST: &str =
     "its device is lost: the kernel does not end its worker; the host may need a restart";
@@ -46,18 +50,23 @@ pub(super) struct Keeper {
     registry: Arc<Registry>,
     channels: Channels,
     quarantine: Quarantine,
+    history: History,
     /// What its workers open.
     found: Found,
     /// Workers started so far.
     incarnation: u32,
     deaths: u32,
     back_off: Duration,
+    /// By when this task is heard of again.
+    promise: Promise,
     /// Those who wait for the first worker.
     awaiting: Vec<oneshot::Sender<Result<(), String>>>,
     /// Those who wait until everything that was admitted has ended.
     drains: Vec<oneshot::Sender<()>>,
     /// Those who wait until a function is served again, with its name.
     clears: Vec<(String, oneshot::Sender<()>)>,
+    /// What is said of the device when its worker says nothing.
+    known: Known,
 }
 
 /// Why a worker is served no longer.
@@ -78,23 +87,33 @@ impl Keeper {
         options: SupervisorOptions,
         found: Found,
         functions: Vec<Served>,
-        registry: Arc<Registry>,
+        (registry, known): (Arc<Registry>, Known),
     ) -> Result<Self, SupervisorError> {
-        Ok(Self {
+        let keeper = Self {
             program: std::env::current_exe()?,
             quarantine: Quarantine::new(options.fault_window.into()),
             options,
             functions,
             registry,
             channels: Channels::default(),
+            history: History::default(),
             found,
             incarnation: 0,
             deaths: 0,
             back_off: BACK_OFF.0,
+            promise: Promise::new(),
             awaiting: Vec::new(),
             drains: Vec::new(),
             clears: Vec::new(),
-        })
+            known,
+        };
+        keeper.known.set(keeper.report("starting", None));
+        Ok(keeper)
+    }
+
+    /// Where this task says by when it is heard of again.
+    pub(super) fn promise(&self) -> Promise {
+        self.promise.clone()
     }
 
     /// Keeps a worker alive until it is told to stop.
@@ -105,6 +124,7 @@ impl Keeper {
                     let ended = self.serve(&mut worker, &mut inbox).await;
                     // One that is stopped, or has died, may come to its end by itself.
                     let gently = !matches!(ended, Ended::Unfit(_) | Ended::Silent(_));
+                    self.promise.within(END_LIMIT + LATE);
                     let end = worker.end(gently).await;
                     let cause = match end {
                         End::Ended(status) => {
@@ -124,6 +144,7 @@ impl Keeper {
                     };
                     match ended {
                         Ended::Stopped(answer) => {
+                            self.promise.nothing();
                             answer.into_iter().for_each(tell);
                             return;
                         }
@@ -143,6 +164,7 @@ impl Keeper {
     /// Decides what becomes of what a dead worker had accepted.
     fn bury(&mut self, why: &str, cause: Cause) {
         self.deaths += 1;
+        self.history.bury();
         warn!(device = self.found.ordinal, deaths = self.deaths, %why, ?cause, "the worker died");
         for waiting in self.awaiting.drain(..) {
             let _gone = waiting.send(Err(why.to_owned()));
@@ -152,6 +174,7 @@ impl Keeper {
         for function in judge(self.channels.ledgers(), cause) {
             self.quarantine.convict(Clock.now(), &function);
         }
+        self.known.set(self.report("starting", None));
     }
 
     fn spawn(&mut self) -> std::io::Result<Process> {
@@ -213,8 +236,12 @@ impl Keeper {
                     Ok(message) => self.hear(worker, message),
                     Err(error) => return worker.died(&error),
                 },
-                _ = tick.tick(), if worker.ready => {
-                    let silent = worker.ping();
+                _ = tick.tick() => {
+                    self.promise.within(PING_INTERVAL + LATE);
+                    if worker.ready {
+                        worker.sample();
+                    }
+                    let silent = if worker.ready { worker.ping() } else { Duration::ZERO };
                     if silent > *self.options.worker.hang_limit {
                         return Ended::Silent(format!("it has not answered for {silent:?}"));
                     }
@@ -251,11 +278,14 @@ impl Keeper {
                 let cleared = self.clears.extract_if(.., |(name, _)| *name == function);
                 cleared.for_each(|(_, answer)| tell(answer));
             }
-            FromWorker::FunctionReport(status) => worker.reported.push(status),
+            FromWorker::FunctionReport(status) => worker.reported.push(*status),
             FromWorker::DeviceReport(status) => {
                 let functions = std::mem::take(&mut worker.reported);
-                if let Some(answer) = worker.reports.pop_front() {
-                    let _gone = answer.send(self.complete(functions, status));
+                self.history.hear(Clock.now(), &functions, &status);
+                let report = self.complete(functions, status);
+                self.known.set(report.clone());
+                if let Some(Some(answer)) = worker.reports.pop_front() {
+                    let _gone = answer.send(report);
                 }
             }
             FromWorker::Drained => self.drains.drain(..).for_each(tell),
@@ -279,6 +309,7 @@ impl Keeper {
 
     /// What only the supervisor knows of a report.
     fn complete(&self, mut functions: Vec<FunctionStatus>, mut device: DeviceStatus) -> Report {
+        self.history.complete(&mut functions, &mut device);
         for function in &mut functions {
             function.quarantined = self.quarantine.reason(&function.name).cloned();
         }
@@ -295,12 +326,16 @@ impl Keeper {
         match question {
             Question::Ready(answer) => drop(answer.send(Ok(()))),
             Question::Report(answer) => {
-                worker.reports.push_back(answer);
+                worker.reports.push_back(Some(answer));
                 worker.tell(ToWorker::Report);
             }
             Question::Detach(attachment) => {
                 self.channels.remove(attachment);
                 worker.tell(ToWorker::Detach { attachment });
+            }
+            Question::Limit(limits) => {
+                self.channels.limit(&limits);
+                worker.tell(ToWorker::Limit(limits));
             }
             Question::Drain(answer) => {
                 self.drains.push(answer);
@@ -326,6 +361,7 @@ impl Keeper {
             Question::Ready(answer) => self.awaiting.push(answer),
             Question::Report(answer) => drop(answer.send(self.report("starting", pid))),
             Question::Detach(attachment) => drop(self.channels.remove(attachment)),
+            Question::Limit(limits) => self.channels.limit(&limits),
             Question::Drain(answer) if self.channels.are_idle() => tell(answer),
             Question::Drain(answer) => self.drains.push(answer),
             Question::Clear(function, answer) => {
@@ -339,9 +375,9 @@ impl Keeper {
     }
 
     fn keep_channel(&mut self, attaching: super::worker::Attaching) {
-        let super::worker::Attaching { attachment, function, size, memory, wake, answer } =
+        let super::worker::Attaching { attachment, limits, function, size, memory, wake, answer } =
             attaching;
-        match Kept::new(function, size, (memory, wake), answer) {
+        match Kept::new((limits, function), size, (memory, wake), answer) {
             Ok(kept) => self.channels.insert(attachment, kept),
             Err(error) => warn!(%error, "a channel's ledger could not be made"),
         }
@@ -350,6 +386,7 @@ impl Keeper {
     /// Waits before the next start and answers meanwhile. Says whether to stop.
     async fn wait(&mut self, inbox: &mut mpsc::UnboundedReceiver<Question>) -> bool {
         let (_, longest) = BACK_OFF;
+        self.promise.within(self.back_off + LATE);
         let pause = tokio::time::sleep(self.back_off);
         self.back_off = (self.back_off * 2).min(longest);
         tokio::pin!(pause);
@@ -359,6 +396,7 @@ impl Keeper {
                 question = inbox.recv() => match question {
                     None => return true,
                     Some(Question::Stop(answer)) => {
+                        self.promise.nothing();
                         let _gone = answer.send(());
                         return true;
                     }
@@ -380,6 +418,7 @@ impl Keeper {
             pid = child.id(),
             "the worker cannot be ended: the device is lost"
         );
+        self.promise.nothing();
         self.channels.give_up(LOST);
         self.drains.drain(..).for_each(tell);
         self.clears.drain(..).for_each(|(_, answer)| tell(answer));
@@ -410,22 +449,26 @@ impl Keeper {
             name: served.function.name.clone(),
             model: served.function.config.model.clone().into(),
             objective: served.function.config.service.objective.map(String::from),
-            signature: None,
-            channels: 0,
-            queued: 0,
-            arrived: 0,
-            outcomes: OutcomeCounts::default(),
-            refusals: Vec::new(),
-            batches: 0,
-            padding_share: 0.0,
-            latency_us: Quantiles::default(),
+            queue_max: served.function.config.queue,
+            max_batch: served.function.config.max_batch,
             quarantined: self.quarantine.reason(&served.function.name).cloned(),
             device: self.found.ordinal,
+            ..FunctionStatus::default()
         };
-        let mut device = absent_device(state, self.found.ordinal);
-        (device.worker_restarts, device.worker_pid) = (self.deaths, pid);
-        device.partitions.clone_from(&self.found.claim);
-        (self.functions.iter().map(function).collect(), device)
+        let mut functions: Vec<_> = self.functions.iter().map(function).collect();
+        let mut device = DeviceStatus {
+            name: self.history.device_name().unwrap_or("unknown").to_owned(),
+            ordinal: self.found.ordinal,
+            emulated: self.found.choice == DeviceChoice::Emulated,
+            state: state.to_owned(),
+            worker_pid: pid,
+            worker_restarts: self.deaths,
+            policy: self.options.worker.policy.clone(),
+            partitions: self.found.claim.clone(),
+            ..DeviceStatus::default()
+        };
+        self.history.complete(&mut functions, &mut device);
+        (functions, device)
     }
 }
 
@@ -441,21 +484,4 @@ impl Process {
 /// Answers somebody who may have stopped waiting.
 fn tell(answer: oneshot::Sender<()>) {
     let _gone = answer.send(());
-}
-
-/// A device whose worker says nothing.
-pub(super) fn absent_device(state: &str, ordinal: u32) -> DeviceStatus {
-    DeviceStatus {
-        name: "unknown".to_owned(),
-        ordinal,
-        emulated: false,
-        sms: 0,
-        memory_bytes: 0,
-        state: state.to_owned(),
-        worker_pid: None,
-        worker_restarts: 0,
-        lanes: Vec::new(),
-        policy: String::new(),
-        partitions: String::new(),
-    }
 }

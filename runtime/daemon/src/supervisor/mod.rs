@@ -2,33 +2,48 @@
 //! device and never sees a request; it makes the connections over which requests flow.
 
 mod admin;
+mod audit;
 mod channels;
 mod devices;
+mod doors;
 mod emulated;
 mod error;
+mod given;
+mod history;
+mod identity;
 mod import;
 mod judge;
 mod keeper;
+mod metrics;
 mod packets;
 mod place;
 mod probe;
 mod process;
 mod quarantine;
 mod registry;
+mod reload;
 mod session;
+mod tenancy;
+mod watchdog;
 mod worker;
 
 pub(crate) use emulated::DriverPlace;
 pub(crate) use error::SupervisorError;
+pub(crate) use given::Given;
+pub(crate) use metrics::Loopback;
 pub(crate) use probe::probe;
 
 use crate::config::{self, Function};
 use crate::link::PlanFiles;
 use crate::options::SupervisorOptions;
 use devices::Devices;
+use doors::Doors;
 use registry::Registry;
+use reload::Reloader;
 use sd_notify::NotifyState;
+use socket2::Type;
 use std::sync::Arc;
+use tenancy::Tenancy;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -37,14 +52,32 @@ use tracing::{info, warn};
 /// # Errors
 /// [`SupervisorError`]: what kept it from starting or going on.
 #[tokio::main(flavor = "current_thread")]
-pub(crate) async fn run(options: SupervisorOptions) -> Result<(), SupervisorError> {
+pub(crate) async fn run(
+    mut options: SupervisorOptions,
+    mut given: Given,
+) -> Result<(), SupervisorError> {
     let functions = config::load(&options.models).map_err(SupervisorError::Config)?;
     let mut stop = Stop::listen()?;
-    let peers = session::Listener::bind(&options.socket)?;
-    let admin = admin::AdminListener::bind(&options.admin_socket)?;
-    let registry = Arc::new(Registry::new(&functions, &options));
+    let mut hangups = signal(SignalKind::hangup())?;
+    let settings = config::settings(options.config.as_deref(), &options.socket)
+        .map_err(|error| SupervisorError::Config(vec![error]))?;
+    let tenancy = Tenancy::new(settings.tenant);
+    if tenancy.asks_for_cgroups()
+        && !identity::kernel_tells_cgroups().map_err(std::io::Error::from)?
+    {
+        return Err(SupervisorError::NoCgroups);
+    }
+    let peers = given.take(given::PEERS, Type::SEQPACKET)?;
+    let doors = Doors::open(&options.socket, peers, &tenancy)?;
+    doors.shared_path().clone_into(&mut options.socket);
+    let admin =
+        admin::AdminListener::bind(&options.admin_socket, given.take(given::ADMIN, Type::STREAM)?)?;
+    given.none_left()?;
+    let scrapers =
+        metrics::MetricsListener::bind(&options.metrics_socket(), options.metrics_listen).await?;
+    let registry = Arc::new(Registry::new(&functions, &options, tenancy));
     let served = tokio::select! {
-        served = plan(functions, &options) => served?,
+        served = plan(functions.clone(), &options) => served?,
         () = stop.asked() => return Ok(()),
     };
     let found = tokio::select! {
@@ -59,23 +92,36 @@ pub(crate) async fn run(options: SupervisorOptions) -> Result<(), SupervisorErro
             return Ok(());
         }
     }
-    let admin = tokio::spawn(admin::serve(admin, Arc::clone(&registry), devices.clone()));
-    let accept = tokio::spawn(session::accept(peers, Arc::clone(&registry), devices.clone()));
+    let sources = (options.clone(), functions);
+    let reloader = Arc::new(Reloader::new(sources, Arc::clone(&registry), devices.clone(), doors));
+    let figures = admin::Admin::new(Arc::clone(&registry), devices.clone(), Arc::clone(&reloader));
+    let scrapes = tokio::spawn(metrics::serve(scrapers, figures.clone()));
+    let admin = tokio::spawn(admin::serve(admin, figures));
     info!(socket = %options.socket.display(), "ready");
-    notify(&NotifyState::Ready);
+    notify(&[NotifyState::Ready]);
+    tokio::spawn(watchdog::keep(devices.clone()));
+    let again = Arc::clone(&reloader);
+    let reloads = tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            // What became of it is in the log.
+            let _noted = again.reload().await;
+        }
+    });
     tokio::select! {
         () = stop.asked() => (),
         ended = keepers.join_next() => return Err(SupervisorError::ended(ended)),
     }
     info!("draining: nothing new is admitted; a second signal ends at once");
-    notify(&NotifyState::Stopping);
+    notify(&[NotifyState::Stopping]);
     registry.drain();
     tokio::select! {
         () = devices.drain() => info!("drained"),
         () = stop.asked() => info!("ended without draining"),
     }
-    accept.abort();
-    admin.abort();
+    for task in [reloads, admin, scrapes] {
+        task.abort();
+    }
+    reloader.close().await;
     devices.stop().await;
     Ok(())
 }
@@ -115,6 +161,9 @@ async fn plan(
 ) -> Result<Vec<Served>, SupervisorError> {
     let mut served = Vec::new();
     for function in functions {
+        // An import may take longer than a service manager waits for the whole daemon.
+        let patience = (2 * import::TIME_LIMIT).as_micros();
+        notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(patience).unwrap_or(u32::MAX))]);
         let plan = import::plan_of(&function, options).await?;
         served.push(Served { function, plan });
     }
@@ -122,8 +171,8 @@ async fn plan(
 }
 
 /// Tells the service manager, where one started us.
-fn notify(state: &NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         warn!(%error, "the service manager could not be told");
     }
 }

@@ -22,6 +22,8 @@ use tracing::warn;
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// How long the kernel may take to end a worker that was killed.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
+/// How long it takes to bring a worker to its end, or to find that it cannot be.
+pub(super) const END_LIMIT: Duration = STOP_LIMIT.saturating_add(KILL_LIMIT);
 
 /// A live worker.
 #[derive(Debug)]
@@ -33,7 +35,8 @@ pub(super) struct Process {
     outbox: VecDeque<Outgoing>,
     pub(super) ready: bool,
     pub(super) signatures: HashMap<String, Signature>,
-    pub(super) reports: VecDeque<oneshot::Sender<Report>>,
+    /// Who awaits each report that was asked for; nobody where the keeper asked for itself.
+    pub(super) reports: VecDeque<Option<oneshot::Sender<Report>>>,
     /// Functions of the report that is arriving.
     pub(super) reported: Vec<FunctionStatus>,
     /// What it said when it could not go on.
@@ -97,6 +100,14 @@ impl Process {
         }
     }
 
+    /// Asks for figures on the keeper's behalf, unless some are on their way.
+    pub(super) fn sample(&mut self) {
+        if self.reports.is_empty() {
+            self.reports.push_back(None);
+            self.tell(ToWorker::Report);
+        }
+    }
+
     /// Whether something is on its way out.
     pub(super) fn has_mail(&self) -> bool {
         !self.outbox.is_empty()
@@ -111,6 +122,7 @@ impl Process {
                 let Some(kept) = channels.get(*attachment) else { return Ok(()) };
                 let message = ToWorker::Attach {
                     attachment: *attachment,
+                    limits: kept.limits.clone(),
                     function: kept.function.clone(),
                     size: kept.size,
                     resumes: *resumes,

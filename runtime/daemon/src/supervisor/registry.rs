@@ -1,21 +1,22 @@
 //! Who is connected and what they have open: the supervisor's memory, under one short lock.
 
-use crate::config::Function;
-use crate::link::Attachment;
+use super::audit::Audit;
+use super::identity::Identity;
+use super::tenancy::{Door, Tenancy};
+use crate::config::tenant::DEFAULT;
+use crate::config::{Function, Tenant};
+use crate::link::{Attachment, TenantLimits};
 use crate::options::SupervisorOptions;
 use gpumux_wire::control::{ChannelId, OpenRefusal};
 use gpumux_wire::geometry::Geometry;
-use gpumux_wire::status::SessionStatus;
-use std::collections::BTreeMap;
+use gpumux_wire::reload::Reload;
+use gpumux_wire::status::{ConnectionStatus, RefusalCount, SessionStatus, TenantStatus};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 /// Most sessions at once.
 const SESSIONS_MAX: usize = 512;
-/// Most sessions, and most channels, of one user. Half of what there is, so that nobody takes every
-/// place from everybody else.
-const USER_SESSIONS_MAX: usize = SESSIONS_MAX / 2;
-const USER_CHANNELS_MAX: usize = 512;
 /// Most channels of one session.
 const SESSION_CHANNELS_MAX: usize = 64;
 
@@ -25,26 +26,38 @@ pub(super) struct Registry {
     functions: Vec<String>,
     mapped_bytes_max: u64,
     session_mapped_bytes_max: u64,
+    pub(super) audit: Audit,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     draining: bool,
+    tenancy: Tenancy,
+    refused: HashMap<String, Refused>,
     sessions: BTreeMap<u64, Session>,
     last_session: u64,
     last_attachment: u64,
     mapped_bytes: u64,
+    /// Who came so far. What is now is added when somebody asks.
+    connections: ConnectionStatus,
+}
+
+/// What a tenant was refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refused {
+    connections: u64,
+    opens: u64,
 }
 
 #[derive(Debug)]
 struct Session {
-    pid: i32,
-    uid: u32,
+    peer: Identity,
+    tenant: String,
     channels: BTreeMap<ChannelId, OpenChannel>,
     mapped_bytes: u64,
-    /// Tells the session's task that its peer broke the protocol.
-    violations: mpsc::UnboundedSender<String>,
+    /// Tells the session's task that it ends, and why.
+    farewells: mpsc::UnboundedSender<String>,
 }
 
 #[derive(Debug)]
@@ -54,13 +67,59 @@ struct OpenChannel {
     bytes: u64,
 }
 
+/// What some sessions have together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    sessions: usize,
+    channels: usize,
+    mapped_bytes: u64,
+}
+
+impl State {
+    fn share(&self, belongs: impl Fn(&Session) -> bool) -> Share {
+        let sessions = self.sessions.values().filter(|session| belongs(session));
+        sessions.fold(Share::default(), |share, session| Share {
+            sessions: share.sessions + 1,
+            channels: share.channels + session.channels.len(),
+            mapped_bytes: share.mapped_bytes + session.mapped_bytes,
+        })
+    }
+
+    /// What a tenant's sessions have, and, where several users share a tenant that nobody configured
+    /// for them, what one user's have.
+    fn shares(&self, tenant: &str, uid: u32) -> (Share, Option<Share>) {
+        let of_tenant = self.share(|session| session.tenant == tenant);
+        let of_user = (tenant == DEFAULT)
+            .then(|| self.share(|session| session.tenant == tenant && session.peer.uid == uid));
+        (of_tenant, of_user)
+    }
+
+    fn refused(&mut self, tenant: &str) -> &mut Refused {
+        self.refused.entry(tenant.to_owned()).or_default()
+    }
+}
+
 impl Registry {
-    pub(super) fn new(functions: &[Function], options: &SupervisorOptions) -> Self {
+    pub(super) fn new(
+        functions: &[Function],
+        options: &SupervisorOptions,
+        tenancy: Tenancy,
+    ) -> Self {
         Self {
             functions: functions.iter().map(|function| function.name.clone()).collect(),
             mapped_bytes_max: options.mapped_bytes_max,
             session_mapped_bytes_max: options.session_mapped_bytes_max,
-            state: Mutex::default(),
+            audit: Audit::default(),
+            state: Mutex::new(State {
+                draining: false,
+                tenancy,
+                refused: HashMap::new(),
+                sessions: BTreeMap::new(),
+                last_session: 0,
+                last_attachment: 0,
+                mapped_bytes: 0,
+                connections: ConnectionStatus::default(),
+            }),
         }
     }
 
@@ -77,67 +136,129 @@ impl Registry {
         self.lock().draining
     }
 
-    /// Enters a session, if there is room for one more.
-    ///
-    /// # Errors
-    /// Which limit is in the way.
-    pub(super) fn enter(
-        &self,
-        pid: i32,
-        uid: u32,
-        violations: mpsc::UnboundedSender<String>,
-    ) -> Result<u64, String> {
-        let mut state = self.lock();
-        if state.sessions.len() >= SESSIONS_MAX {
-            return Err(format!("there are {SESSIONS_MAX} sessions: try again later"));
-        }
-        let of_user = state.sessions.values().filter(|session| session.uid == uid).count();
-        if of_user >= USER_SESSIONS_MAX {
-            return Err(format!("user {uid} has {USER_SESSIONS_MAX} sessions: end one first"));
-        }
-        state.last_session += 1;
-        let id = state.last_session;
-        let session = Session { pid, uid, channels: BTreeMap::new(), mapped_bytes: 0, violations };
-        state.sessions.insert(id, session);
-        Ok(id)
+    /// Whether a peer's cgroup decides whose it is.
+    pub(super) fn asks_for_cgroups(&self) -> bool {
+        self.lock().tenancy.asks_for_cgroups()
     }
 
-    /// Enters a channel, if its function exists and no limit is in the way.
+    /// Puts other tenants in the place of those there are. Sessions of tenants that are no more are
+    /// told so, and end. Returns what has changed, and what workers are to hold the tenants to.
+    pub(super) fn set_tenants(&self, tenancy: Tenancy) -> (Reload, Vec<TenantLimits>) {
+        let mut state = self.lock();
+        for session in state.sessions.values() {
+            if tenancy.get(&session.tenant).is_none() {
+                let tenant = &session.tenant;
+                let why = format!("the tenant `{tenant}` is not configured any more");
+                // A session whose task has ended needs no telling.
+                let _ended = session.farewells.send(why);
+            }
+        }
+        self.audit.keep(|tenant| tenancy.get(tenant).is_some());
+        state.refused.retain(|tenant, _| tenancy.get(tenant).is_some());
+        let limits = tenancy.iter().map(|(name, tenant)| limits_of(name, tenant)).collect();
+        let reload = difference(&state.tenancy, &tenancy);
+        state.tenancy = tenancy;
+        (reload, limits)
+    }
+
+    /// Enters a session, if its peer is some tenant's and there is room for one more.
+    ///
+    /// # Errors
+    /// Why not, for the peer.
+    pub(super) fn enter(
+        &self,
+        door: &Door,
+        peer: &Identity,
+        farewells: mpsc::UnboundedSender<String>,
+    ) -> Result<u64, String> {
+        let mut state = self.lock();
+        let Some(tenant) = state.tenancy.of(door, peer).map(str::to_owned) else {
+            let why = "no tenant has this peer: gpumuxd.toml says by socket, cgroup, uid or gid whose \
+                       it is";
+            drop(state);
+            RefusalCount::add(&mut self.lock().connections.refused, "no_tenant", 1);
+            self.audit.refused(None, peer, "connection", why);
+            return Err(why.to_owned());
+        };
+        match room_for_session(&state, &tenant, peer) {
+            Ok(()) => {
+                state.connections.accepted += 1;
+                state.last_session += 1;
+                let id = state.last_session;
+                let (peer, channels) = (peer.clone(), BTreeMap::new());
+                let session = Session { peer, tenant, channels, mapped_bytes: 0, farewells };
+                state.sessions.insert(id, session);
+                Ok(id)
+            }
+            Err((reason, why)) => {
+                state.refused(&tenant).connections += 1;
+                RefusalCount::add(&mut state.connections.refused, reason, 1);
+                drop(state);
+                self.audit.refused(Some(&tenant), peer, "connection", &why);
+                Err(why)
+            }
+        }
+    }
+
+    /// Enters a channel, if the session's tenant may have it. Says what a worker is to hold it to.
     pub(super) fn open(
         &self,
         session: u64,
         channel: ChannelId,
         function: &str,
         geometry: &Geometry,
-    ) -> Result<Attachment, OpenRefusal> {
+    ) -> Result<(Attachment, TenantLimits), OpenRefusal> {
         let mut state = self.lock();
+        let over = |what: &str| OpenRefusal::OverLimit { what: what.to_owned() };
+        let Some(entry) = state.sessions.get(&session) else {
+            return Err(over("the session is over"));
+        };
+        let (tenant, peer) = (entry.tenant.clone(), entry.peer.clone());
+        match self.room_for_channel(&state, session, (channel, function), geometry) {
+            Ok(limits) => {
+                let bytes = geometry.total_bytes();
+                state.last_attachment += 1;
+                state.mapped_bytes += bytes;
+                let attachment = Attachment(state.last_attachment);
+                let entry = state.sessions.get_mut(&session).ok_or_else(|| over("it is over"))?;
+                entry.mapped_bytes += bytes;
+                let open = OpenChannel { attachment, function: function.to_owned(), bytes };
+                entry.channels.insert(channel, open);
+                Ok((attachment, limits))
+            }
+            Err(refusal) => {
+                state.refused(&tenant).opens += 1;
+                drop(state);
+                let what = format!("function `{function}`");
+                self.audit.refused(Some(&tenant), &peer, &what, &refusal.to_string());
+                Err(refusal)
+            }
+        }
+    }
+
+    fn room_for_channel(
+        &self,
+        state: &State,
+        session: u64,
+        (channel, function): (ChannelId, &str),
+        geometry: &Geometry,
+    ) -> Result<TenantLimits, OpenRefusal> {
         if state.draining {
             return Err(OpenRefusal::Draining);
         }
-        if !self.functions.iter().any(|known| known == function) {
-            let nearest = self.nearest(function).map(str::to_owned);
-            return Err(OpenRefusal::UnknownFunction { name: function.to_owned(), nearest });
-        }
-        let bytes = geometry.total_bytes();
-        let total = state.mapped_bytes.saturating_add(bytes);
         let over = |what: String| Err(OpenRefusal::OverLimit { what });
-        if total > self.mapped_bytes_max {
-            let limit = self.mapped_bytes_max;
-            return over(format!(
-                "all peers together may map {limit} bytes: ask for a smaller arena, or later"
-            ));
-        }
-        let attachment = Attachment(state.last_attachment + 1);
-        let uid = state.sessions.get(&session).map(|entry| entry.uid);
-        let of_user = state.sessions.values().filter(|other| Some(other.uid) == uid);
-        if of_user.map(|other| other.channels.len()).sum::<usize>() >= USER_CHANNELS_MAX {
-            return over(format!(
-                "one user may have {USER_CHANNELS_MAX} channels: close one first"
-            ));
-        }
-        let Some(entry) = state.sessions.get_mut(&session) else {
+        let Some(entry) = state.sessions.get(&session) else {
             return over("the session is over".to_owned());
         };
+        let Some(tenant) = state.tenancy.get(&entry.tenant) else {
+            return over(format!("the tenant `{}` is not configured any more", entry.tenant));
+        };
+        // What a tenant may not open is to it as if it were not there.
+        let its = || self.functions.iter().map(String::as_str).filter(|name| tenant.may_open(name));
+        if !its().any(|known| known == function) {
+            let nearest = crate::config::nearest(function, its()).map(str::to_owned);
+            return Err(OpenRefusal::UnknownFunction { name: function.to_owned(), nearest });
+        }
         if entry.channels.contains_key(&channel) {
             return over(format!("channel {} is open already", channel.0));
         }
@@ -146,18 +267,35 @@ impl Registry {
                 "a session may have {SESSION_CHANNELS_MAX} channels: close one first"
             ));
         }
-        if entry.mapped_bytes.saturating_add(bytes) > self.session_mapped_bytes_max {
-            let limit = self.session_mapped_bytes_max;
+        let (of_tenant, of_user) = state.shares(&entry.tenant, entry.peer.uid);
+        let channels_max = tenant.channels_max as usize;
+        if of_tenant.channels >= channels_max {
             return over(format!(
-                "one peer may map {limit} bytes: ask for a smaller arena, or close a channel"
+                "tenant `{}` may have {channels_max} channels: close one first",
+                entry.tenant
             ));
         }
-        entry.mapped_bytes += bytes;
-        let open = OpenChannel { attachment, function: function.to_owned(), bytes };
-        entry.channels.insert(channel, open);
-        state.mapped_bytes = total;
-        state.last_attachment = attachment.0;
-        Ok(attachment)
+        if of_user.is_some_and(|share| share.channels >= half(channels_max)) {
+            let limit = half(channels_max);
+            return over(format!("one user may have {limit} channels: close one first"));
+        }
+        let bytes = geometry.total_bytes();
+        for (has, limit, who) in [
+            (entry.mapped_bytes, self.session_mapped_bytes_max, "one peer"),
+            (of_tenant.mapped_bytes, self.bytes_of(tenant), "this tenant's peers together"),
+            (state.mapped_bytes, self.mapped_bytes_max, "all peers together"),
+        ] {
+            if has.saturating_add(bytes) > limit {
+                return over(format!(
+                    "{who} may map {limit} bytes: ask for a smaller arena, or close a channel"
+                ));
+            }
+        }
+        Ok(limits_of(&entry.tenant, tenant))
+    }
+
+    fn bytes_of(&self, tenant: &Tenant) -> u64 {
+        tenant.mapped_bytes_max.map_or(self.mapped_bytes_max, |bytes| bytes.0)
     }
 
     /// The function whose name is most like `name`, where one is close.
@@ -192,8 +330,43 @@ impl Registry {
         };
         if let Some(session) = state.sessions.values().find(of) {
             // A session whose task has ended needs no telling.
-            let _ended = session.violations.send(what);
+            let _ended = session.farewells.send(what);
         }
+    }
+
+    /// Notes that a session did not get a function.
+    pub(super) fn note_not_opened(&self, refusal: &OpenRefusal) {
+        let reason = match refusal {
+            OpenRefusal::UnknownFunction { .. } => "unknown_function",
+            OpenRefusal::BadMemory { .. } => "bad_memory",
+            OpenRefusal::OverLimit { .. } => "over_limit",
+            OpenRefusal::Unavailable { .. } => "unavailable",
+            OpenRefusal::Draining => "draining",
+        };
+        RefusalCount::add(&mut self.lock().connections.opens_refused, reason, 1);
+    }
+
+    /// Notes that a session ends because its peer broke the protocol.
+    pub(super) fn note_violation(&self) {
+        self.lock().connections.violations += 1;
+    }
+
+    /// Who came, and what is open now.
+    pub(super) fn connections(&self) -> ConnectionStatus {
+        let state = self.lock();
+        let channels: usize = state.sessions.values().map(|session| session.channels.len()).sum();
+        ConnectionStatus {
+            channels: u32::try_from(channels).unwrap_or(u32::MAX),
+            mapped_bytes: state.mapped_bytes,
+            mapped_bytes_max: self.mapped_bytes_max,
+            ..state.connections.clone()
+        }
+    }
+
+    /// The tenant of a session, and its peer.
+    pub(super) fn whose(&self, session: u64) -> Option<(String, Identity)> {
+        let state = self.lock();
+        state.sessions.get(&session).map(|entry| (entry.tenant.clone(), entry.peer.clone()))
     }
 
     pub(super) fn sessions(&self) -> Vec<SessionStatus> {
@@ -202,11 +375,89 @@ impl Registry {
         sessions
             .map(|(id, session)| SessionStatus {
                 id: *id,
-                pid: session.pid,
-                uid: session.uid,
+                pid: session.peer.pid,
+                uid: session.peer.uid,
+                tenant: session.tenant.clone(),
                 functions: session.channels.values().map(|open| open.function.clone()).collect(),
                 mapped_bytes: session.mapped_bytes,
             })
             .collect()
+    }
+
+    pub(super) fn tenants(&self) -> Vec<TenantStatus> {
+        let state = self.lock();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let status = |(name, tenant): (&str, &Tenant)| {
+            let share = state.share(|session| session.tenant == name);
+            let refused = state.refused.get(name).copied().unwrap_or_default();
+            TenantStatus {
+                name: name.to_owned(),
+                functions: tenant.functions.iter().cloned().map(String::from).collect(),
+                sessions: count(share.sessions),
+                sessions_max: tenant.sessions_max,
+                channels: count(share.channels),
+                channels_max: tenant.channels_max,
+                mapped_bytes: share.mapped_bytes,
+                mapped_bytes_max: self.bytes_of(tenant),
+                queue_max: tenant.queue_max,
+                requests_per_s: tenant.requests_per_s,
+                refused_connections: refused.connections,
+                refused_opens: refused.opens,
+                audit_left_out: self.audit.left_out(name),
+            }
+        };
+        state.tenancy.iter().map(status).collect()
+    }
+}
+
+/// What two configurations of tenants have otherwise.
+fn difference(before: &Tenancy, after: &Tenancy) -> Reload {
+    let names = |of: &Tenancy, is: &dyn Fn(&str, &Tenant) -> bool| {
+        let those = of.iter().filter(|(name, tenant)| is(name, tenant));
+        those.map(|(name, _)| name.to_owned()).collect()
+    };
+    Reload {
+        tenants_added: names(after, &|name, _| before.get(name).is_none()),
+        tenants_changed: names(after, &|name, tenant| {
+            before.get(name).is_some_and(|other| other != tenant)
+        }),
+        tenants_removed: names(before, &|name, _| after.get(name).is_none()),
+        ..Reload::default()
+    }
+}
+
+/// Half of a limit, and at least one.
+fn half(limit: usize) -> usize {
+    limit.div_ceil(2)
+}
+
+/// The error is the reason, in the word for it in metrics, and the text for the peer.
+fn room_for_session(
+    state: &State,
+    tenant: &str,
+    peer: &Identity,
+) -> Result<(), (&'static str, String)> {
+    if state.sessions.len() >= SESSIONS_MAX {
+        let why = format!("there are {SESSIONS_MAX} sessions: try again later");
+        return Err(("sessions_full", why));
+    }
+    let max = state.tenancy.get(tenant).map_or(0, |tenant| tenant.sessions_max as usize);
+    let (of_tenant, of_user) = state.shares(tenant, peer.uid);
+    if of_tenant.sessions >= max {
+        let why = format!("tenant `{tenant}` has {max} sessions: end one first");
+        return Err(("tenant_sessions_full", why));
+    }
+    if of_user.is_some_and(|share| share.sessions >= half(max)) {
+        let why = format!("user {} has {} sessions: end one first", peer.uid, half(max));
+        return Err(("user_sessions_full", why));
+    }
+    Ok(())
+}
+
+fn limits_of(name: &str, tenant: &Tenant) -> TenantLimits {
+    TenantLimits {
+        tenant: name.to_owned(),
+        queue_max: tenant.queue_max,
+        requests_per_s: tenant.requests_per_s,
     }
 }

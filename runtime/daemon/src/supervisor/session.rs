@@ -2,15 +2,18 @@
 
 use super::SupervisorError;
 use super::devices::Devices;
+use super::given::GivenSocket;
+use super::identity::Identity;
 use super::packets::{Packets, watch};
 use super::place::Place;
 use super::registry::Registry;
+use super::tenancy::Door;
+use crate::link::{Attachment, TenantLimits};
 use gpumux_wire::control::{ChannelId, OpenRefusal, ToDaemon, ToPeer};
 use gpumux_wire::geometry::{ChannelSize, Geometry};
 use gpumux_wire::packet::PacketError;
 use gpumux_wire::signature::Signature;
 use gpumux_wire::{PROTOCOL_VERSION, memfd, wake};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -19,7 +22,7 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -32,13 +35,20 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: AsyncFd<OwnedFd>,
-    _place: Place,
+    place: Place,
 }
 
 impl Listener {
-    /// Listens at a path. Anybody whom the file system lets through may connect; what a peer may do
-    /// is decided later.
-    pub(super) fn bind(path: &Path) -> Result<Self, SupervisorError> {
+    /// Listens at a path, for whom its mode lets through. A socket that a service manager made is taken
+    /// as it is.
+    pub(super) fn bind(
+        path: &Path,
+        mode: u32,
+        given: Option<GivenSocket>,
+    ) -> Result<Self, SupervisorError> {
+        if let Some(GivenSocket { socket, place }) = given {
+            return Ok(Self { socket: watch(OwnedFd::from(socket))?, place });
+        }
         let place = Place::claim(path)?;
         let listening = || {
             let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
@@ -48,8 +58,18 @@ impl Listener {
             watch(OwnedFd::from(socket))
         };
         let socket = listening().map_err(|source| place.fail(source))?;
-        place.permit(0o666)?;
-        Ok(Self { socket, _place: place })
+        place.permit(mode)?;
+        Ok(Self { socket, place })
+    }
+
+    /// Says anew who may connect.
+    pub(super) fn permit(&self, mode: u32) -> Result<(), SupervisorError> {
+        self.place.permit(mode)
+    }
+
+    /// Where it listens.
+    pub(super) fn path(&self) -> &Path {
+        self.place.path()
     }
 
     async fn accept(&self) -> std::io::Result<Socket> {
@@ -63,12 +83,17 @@ impl Listener {
     }
 }
 
-/// Accepts peers for as long as the daemon lives.
-pub(super) async fn accept(listener: Listener, registry: Arc<Registry>, devices: Devices) {
+/// Accepts the peers that come by a door.
+pub(super) async fn accept(
+    listener: Arc<Listener>,
+    door: Door,
+    registry: Arc<Registry>,
+    devices: Devices,
+) {
     loop {
         match listener.accept().await {
             Ok(socket) => {
-                let session = serve(socket, Arc::clone(&registry), devices.clone());
+                let session = serve(socket, door.clone(), Arc::clone(&registry), devices.clone());
                 tokio::spawn(session);
             }
             // Out of descriptors: those who are connected go on, and their leaving makes room.
@@ -88,27 +113,36 @@ struct Session {
     devices: Devices,
 }
 
-async fn serve(socket: Socket, registry: Arc<Registry>, devices: Devices) {
-    let Ok(peer) = getsockopt(&socket, PeerCredentials) else { return };
+async fn serve(socket: Socket, door: Door, registry: Arc<Registry>, devices: Devices) {
+    let peer = Identity::of(&socket, door == Door::Shared && registry.asks_for_cgroups());
     if socket.set_nonblocking(true).is_err() {
         return;
     }
     let Ok(packets) = Packets::new(OwnedFd::from(socket)) else { return };
-    let (tell, mut violations) = mpsc::unbounded_channel();
-    let id = match registry.enter(peer.pid(), peer.uid(), tell) {
+    let peer = match peer {
+        Ok(peer) => peer,
+        Err(why) => {
+            registry.audit.refused(None, &Identity::default(), "connection", &why);
+            return turn_away(&packets, why).await;
+        }
+    };
+    let (tell, mut farewells) = mpsc::unbounded_channel();
+    let id = match registry.enter(&door, &peer, tell) {
         Ok(id) => id,
-        Err(what) => return take_leave(&packets, what).await,
+        Err(what) => return turn_away(&packets, what).await,
     };
     let session =
         Session { id, packets, registry: Arc::clone(&registry), devices: devices.clone() };
     let ended = tokio::select! {
         ended = session.converse() => ended,
-        Some(what) = violations.recv() => Err(what),
+        Some(what) = farewells.recv() => Err(what),
     };
     match ended {
-        Ok(()) => info!(session = id, pid = peer.pid(), "the peer left"),
+        Ok(()) => debug!(session = id, pid = peer.pid, "the peer left"),
         Err(what) => {
-            warn!(session = id, pid = peer.pid(), %what, "the peer broke the protocol");
+            let tenant = registry.whose(id).map(|(tenant, _)| tenant);
+            registry.audit.refused(tenant.as_deref(), &peer, "session ended", &what);
+            registry.note_violation();
             take_leave(&session.packets, what).await;
         }
     }
@@ -118,6 +152,13 @@ async fn serve(socket: Socket, registry: Arc<Registry>, devices: Devices) {
     for (attachment, function) in registry.leave(id) {
         devices.detach(&function, attachment);
     }
+}
+
+/// Tells a peer why it has no session. Its hello is heard first: a socket that closes with something
+/// unread takes what was said to the peer with it.
+async fn turn_away(packets: &Packets, what: String) {
+    let _hello = timeout(FAREWELL_LIMIT, packets.receive::<ToDaemon>(0)).await;
+    take_leave(packets, what).await;
 }
 
 /// Tells a peer why its session ends. One that does not listen is not waited for.
@@ -178,7 +219,8 @@ impl Session {
                 self.packets.send(&opened, &[wake.as_fd()]).await
             }
             Err(refusal) => {
-                info!(session = self.id, %refusal, "not opened");
+                debug!(session = self.id, %refusal, "not opened");
+                self.registry.note_not_opened(&refusal);
                 self.packets.send(&ToPeer::NotOpened { channel, refusal }, &[]).await
             }
         }
@@ -197,8 +239,8 @@ impl Session {
         let memory =
             memory.ok_or_else(|| bad_memory("no memfd came with the message".to_owned()))?;
         memfd::vet(&memory, &geometry).map_err(|error| bad_memory(error.to_string()))?;
-        let attachment = self.registry.open(self.id, channel, function, &geometry)?;
-        let attached = self.attach(attachment, function, size, memory).await;
+        let of = self.registry.open(self.id, channel, function, &geometry)?;
+        let attached = self.attach(of, function, size, memory).await;
         attached.map_err(|why| {
             self.close(channel);
             OpenRefusal::Unavailable { name: function.to_owned(), why }
@@ -207,14 +249,14 @@ impl Session {
 
     async fn attach(
         &self,
-        attachment: crate::link::Attachment,
+        of: (Attachment, TenantLimits),
         function: &str,
         size: ChannelSize,
         memory: OwnedFd,
     ) -> Result<(Signature, OwnedFd), String> {
         let (ours, theirs) = wake::pair().map_err(|error| error.to_string())?;
         let worker = self.devices.of(function).ok_or("no device serves it")?;
-        let signature = worker.attach(attachment, function, size, memory, ours).await?;
+        let signature = worker.attach(of, function, size, memory, ours).await?;
         Ok((signature, theirs))
     }
 

@@ -5,16 +5,17 @@
 
 use super::channels::Answer;
 use super::devices::Found;
-use super::keeper::{Keeper, absent_device};
+use super::keeper::Keeper;
 use super::registry::Registry;
+use super::watchdog::Promise;
 use super::{Served, SupervisorError};
-use crate::link::Attachment;
+use crate::link::{Attachment, TenantLimits};
 use crate::options::SupervisorOptions;
 use gpumux_wire::geometry::ChannelSize;
 use gpumux_wire::signature::Signature;
 use gpumux_wire::status::{DeviceStatus, FunctionStatus};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -36,6 +37,8 @@ pub(super) enum Question {
     Attach(Box<Attaching>),
     /// Leave a channel.
     Detach(Attachment),
+    /// Hold a tenant to other limits.
+    Limit(TenantLimits),
     /// Send figures.
     Report(oneshot::Sender<Report>),
     /// Finish what was admitted; answered when that is done, or nobody is left to do it.
@@ -50,6 +53,7 @@ pub(super) enum Question {
 #[derive(Debug)]
 pub(super) struct Attaching {
     pub(super) attachment: Attachment,
+    pub(super) limits: TenantLimits,
     pub(super) function: String,
     pub(super) size: ChannelSize,
     pub(super) memory: OwnedFd,
@@ -62,6 +66,29 @@ pub(super) struct Attaching {
 pub(super) struct Worker {
     questions: mpsc::UnboundedSender<Question>,
     ordinal: u32,
+    promise: Promise,
+    /// What the keeper knows when the worker says nothing.
+    known: Known,
+}
+
+/// The last report, which the keeper keeps true of the dead: what it counts never goes back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known(Arc<Mutex<Report>>);
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, Report> {
+        // A report is replaced whole, so a poisoned lock guards a whole one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set(&self, report: Report) {
+        *self.lock() = report;
+    }
+
+    fn get(&self, state: &str) -> Report {
+        let (functions, device) = self.lock().clone();
+        (functions, DeviceStatus { state: state.to_owned(), ..device })
+    }
 }
 
 impl Worker {
@@ -74,8 +101,16 @@ impl Worker {
     ) -> Result<(Self, impl Future<Output = ()> + use<>), SupervisorError> {
         let (questions, inbox) = mpsc::unbounded_channel();
         let ordinal = found.ordinal;
-        let keeper = Keeper::new(options.clone(), found, functions, Arc::clone(registry))?;
-        Ok((Self { questions, ordinal }, keeper.keep(inbox)))
+        let known = Known::default();
+        let keeper =
+            Keeper::new(options.clone(), found, functions, (Arc::clone(registry), known.clone()))?;
+        let promise = keeper.promise();
+        Ok((Self { questions, ordinal, promise, known }, keeper.keep(inbox)))
+    }
+
+    /// What the keeper promises, and for which device.
+    pub(super) fn promise(&self) -> (u32, &Promise) {
+        (self.ordinal, &self.promise)
     }
 
     /// Waits until the first worker is ready.
@@ -89,7 +124,7 @@ impl Worker {
     /// Has the worker serve a channel.
     pub(super) async fn attach(
         &self,
-        attachment: Attachment,
+        (attachment, limits): (Attachment, TenantLimits),
         function: &str,
         size: ChannelSize,
         memory: OwnedFd,
@@ -97,7 +132,7 @@ impl Worker {
     ) -> Result<Signature, String> {
         let function = function.to_owned();
         let question = |answer| {
-            let attaching = Attaching { attachment, function, size, memory, wake, answer };
+            let attaching = Attaching { attachment, limits, function, size, memory, wake, answer };
             Question::Attach(Box::new(attaching))
         };
         match timeout(ATTACH_LIMIT, self.ask(question)).await {
@@ -113,12 +148,20 @@ impl Worker {
         let _ended = self.questions.send(Question::Detach(attachment));
     }
 
+    /// Has the worker hold a tenant to other limits.
+    pub(super) fn limit(&self, limits: TenantLimits) {
+        // A keeper that has ended serves nothing.
+        let _ended = self.questions.send(Question::Limit(limits));
+    }
+
     /// The worker's figures; without them what is known of a worker that starts, or is silent.
     pub(super) async fn report(&self) -> Report {
         match timeout(REPORT_LIMIT, self.ask(Question::Report)).await {
             Ok(Some(report)) => report,
-            Ok(None) => (Vec::new(), absent_device("ended", self.ordinal)),
-            Err(_) => (Vec::new(), absent_device("silent", self.ordinal)),
+            Ok(None) if self.questions.is_closed() => self.known.get("ended"),
+            // It died over the question.
+            Ok(None) => self.known.get("starting"),
+            Err(_) => self.known.get("silent"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One attached channel, as the dispatch thread sees it: which of its slots are open, and what its
 //! peer asks next.
 
+use super::tenant::Tenant;
 use crate::ledger::Ledger;
 use crate::link::Attachment;
 use crate::os::sigbus::Watched;
@@ -10,11 +11,13 @@ use gpumux_wire::record::{Entry, ResponseRecord, SubmissionKind};
 use gpumux_wire::request::{RawRequest, Violation};
 use gpumux_wire::wake;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// A channel that a worker serves.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) attachment: Attachment,
+    pub(super) tenant: Arc<Tenant>,
     pub(super) function: FunctionId,
     /// Says whether a page of its memory could not be had. Dropped before the mapping.
     memory: Watched,
@@ -30,7 +33,14 @@ pub(super) struct Channel {
     pub(super) stage: Stage,
     /// Something was published since its peer was last looked after.
     unannounced: bool,
+    /// Its peer has been told that this thread sleeps, and what it has asked since then ends a sleep.
+    listens: bool,
+    /// Sleeps since it last asked something, up to [`QUIET_SLEEPS`].
+    quiet: u8,
 }
+
+/// A peer that has asked nothing over so many sleeps is not told of each.
+const QUIET_SLEEPS: u8 = 8;
 
 /// Where a channel is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +81,7 @@ impl Channel {
     /// A channel with its shared parts, to be served at `stage`.
     pub(super) fn new(
         attachment: Attachment,
-        function: FunctionId,
+        (tenant, function): (Arc<Tenant>, FunctionId),
         (side, memory): (WorkerSide, Watched),
         (wake, ledger): (OwnedFd, Ledger),
         stage: Stage,
@@ -79,6 +89,7 @@ impl Channel {
         let slots = vec![None; side.geometry().slots() as usize].into_boxed_slice();
         Self {
             attachment,
+            tenant,
             function,
             memory,
             side,
@@ -88,6 +99,8 @@ impl Channel {
             open: 0,
             stage,
             unannounced: false,
+            listens: false,
+            quiet: 0,
         }
     }
 
@@ -98,6 +111,8 @@ impl Channel {
             return Err(Violation::MemoryLost);
         }
         let Some(word) = self.side.submissions.peek()? else { return Ok(None) };
+        self.withdraw_sleep();
+        self.quiet = 0;
         let Entry { slot, kind, generation } = Entry::decode(word, self.side.geometry().slots())?;
         let held = self.slots[slot as usize];
         let asked = match (kind, held) {
@@ -118,9 +133,42 @@ impl Channel {
         Ok(Some(asked))
     }
 
+    /// Tells the peer, unless it has been told, that this thread sleeps until it is woken. Says
+    /// whether there is something to do first.
+    pub(super) fn announce_sleep(&mut self) -> bool {
+        self.quiet = (self.quiet + 1).min(QUIET_SLEEPS);
+        if self.listens {
+            // What was asked since it was told ends the sleep.
+            return self.memory.is_lost();
+        }
+        self.side.submissions.announce_sleep();
+        self.listens = true;
+        self.has_work()
+    }
+
+    /// After a sleep. Its peer may save itself the wake-up from now on, unless it is a quiet one: to
+    /// tell those each time what concerns them never would make every sleep dear.
+    pub(super) fn slept(&mut self) {
+        if self.quiet < QUIET_SLEEPS {
+            self.withdraw_sleep();
+        }
+    }
+
+    fn withdraw_sleep(&mut self) {
+        if std::mem::take(&mut self.listens) {
+            self.side.submissions.withdraw_sleep();
+        }
+    }
+
+    /// Takes its wake-ups back. Says whether its peer is still there.
+    pub(super) fn woken(&mut self) -> bool {
+        self.withdraw_sleep();
+        wake::drain(&self.wake).is_ok()
+    }
+
     /// Whether its peer asks something. An impossible count is work too: the next pass judges it, and
     /// memory that was lost.
-    pub(super) fn has_work(&self) -> bool {
+    fn has_work(&self) -> bool {
         self.side.submissions.pending() != Ok(0) || self.memory.is_lost()
     }
 
@@ -138,12 +186,14 @@ impl Channel {
     pub(super) fn hold(&mut self, slot: u32, generation: u32, request: RequestId) {
         self.slots[slot as usize] = Some(Held { generation, request });
         self.open += 1;
+        self.tenant.opened();
     }
 
     /// Marks a slot as free. It is said before the answer, which lets the peer use the slot again.
     pub(super) fn free(&mut self, slot: u32) {
         if self.slots[slot as usize].take().is_some() {
             self.open -= 1;
+            self.tenant.ended();
         }
     }
 

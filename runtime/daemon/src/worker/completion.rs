@@ -1,7 +1,9 @@
 //! How requests end: results and refusals go back to their channels.
 
+use super::counters::{Ended, Way};
 use super::dispatch::Dispatch;
 use super::open::{Open, Seat};
+use crate::clock::Clock;
 use gpumux_core::{Ending, MonoTime, RequestId};
 use gpumux_engine::Verdict;
 use gpumux_wire::outcome::{Outcome, Reason, Refusal};
@@ -13,10 +15,7 @@ impl Dispatch {
     fn result_of(&mut self, open: &Open) -> Outcome {
         let Some(Seat { lane, place }) = open.seat else { unreachable!("it ran") };
         let Some(running) = self.runners[lane].running() else { unreachable!("it ran") };
-        let (binding, segments) = (running.binding, running.segments);
-        if segments == 0 {
-            return Outcome::Done;
-        }
+        let binding = running.binding;
         let model = &self.functions[open.function.index()].model;
         let up = self.runners[lane].results();
         match model.verdict(binding, place, up) {
@@ -33,6 +32,31 @@ impl Dispatch {
         }
     }
 
+    /// What is counted of a request that ends in a pass that began at `now`.
+    fn ended(&self, now: MonoTime, open: &Open, outcome: Outcome) -> Ended {
+        let at = Clock.now();
+        let latency = at.since(open.arrived);
+        let budget = open.request.budget_us().map(Duration::from_micros);
+        let channel = self.channels[open.channel].as_ref();
+        let channel = channel.expect("it stays while a request of it is open");
+        let tenant = channel.tenant.place;
+        let mut ended = Ended { outcome, tenant, latency, budget, way: None, sm_ns: 0 };
+        let Some(Seat { lane, .. }) = open.seat else { return ended };
+        if let Some(running) = self.runners[lane].running() {
+            let retired = running.retired(now);
+            ended.way = Some(Way {
+                queue: running.begun.since(open.arrived),
+                copy: running.gathered.since(running.begun),
+                device: retired.since(running.gathered),
+                back: at.since(retired),
+            });
+            let length = u64::from(open.request.length());
+            let lane = &self.counters.lanes[lane];
+            ended.sm_ns = lane.owes(running.held(now), running.own, length);
+        }
+        ended
+    }
+
     /// Tells a peer how its request ended.
     pub(super) fn complete(&mut self, now: MonoTime, request: RequestId, ending: Ending) {
         let open = self.open.remove(request);
@@ -40,8 +64,11 @@ impl Dispatch {
             Outcome::Done => self.result_of(&open),
             other => other,
         };
+        if self.channels[open.channel].is_none() {
+            return;
+        }
+        self.counters.functions[open.function.index()].ended(&self.ended(now, &open, outcome));
         let Some(channel) = &mut self.channels[open.channel] else { return };
-        self.counters.functions[open.function.index()].ended(outcome, now.since(open.arrived));
         let mut record = ResponseRecord::of(open.generation, outcome);
         if let Ending::Done { queued, ran, batch } = ending {
             record.queue_us = micros(queued);

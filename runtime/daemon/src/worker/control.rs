@@ -7,23 +7,24 @@ use super::dispatch::CHANNELS_MAX;
 use super::gpu::Division;
 use super::loading::Named;
 use super::ownership::{Owned, OwnershipError, claim};
+use super::report;
 use super::startup::{self, DispatchError, Ready, Setup};
+use super::tenant::Tenants;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::link::{Attachment, FromWorker, ToWorker};
+use crate::link::{Attachment, FromWorker, TenantLimits, ToWorker};
 use crate::options::WorkerOptions;
 use crate::os::sigbus;
 use gpumux_core::{FunctionId, Limits};
 use gpumux_wire::channel::{Mapping, WorkerSide};
 use gpumux_wire::geometry::{ChannelSize, Geometry};
 use gpumux_wire::packet::{self, PacketError};
-use gpumux_wire::status::{DeviceStatus, FunctionStatus, LaneStatus};
+use gpumux_wire::status::DeviceStatus;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -116,6 +117,7 @@ struct Worker<'a> {
     orphan_grace: Duration,
     ordinal: u32,
     channels: usize,
+    tenants: Tenants,
     policy: String,
 }
 
@@ -180,6 +182,7 @@ impl<'a> Worker<'a> {
             orphan_grace: options.orphan_grace.into(),
             ordinal,
             channels: 0,
+            tenants: Tenants::default(),
             policy,
         })
     }
@@ -217,9 +220,10 @@ impl<'a> Worker<'a> {
         match message {
             ToWorker::Load { .. } => return Err(WorkerError::OutOfTurn("`load`")),
             ToWorker::Start { .. } => return Err(WorkerError::OutOfTurn("`start`")),
-            ToWorker::Attach { attachment, function, size, resumes } => {
+            ToWorker::Attach { attachment, limits, function, size, resumes } => {
                 let stage = if resumes { Stage::Resuming } else { Stage::Serving };
-                let answer = match self.attach((attachment, stage), &function, size, descriptors) {
+                let of = (limits, function.as_str());
+                let answer = match self.attach((attachment, stage), of, size, descriptors) {
                     Ok(channel) => {
                         self.command(Command::Attach(Box::new(channel)));
                         self.channels += 1;
@@ -230,6 +234,7 @@ impl<'a> Worker<'a> {
                 packet::send(self.socket, &answer, &[])?;
             }
             ToWorker::Detach { attachment } => self.command(Command::Detach(attachment)),
+            ToWorker::Limit(limits) => self.tenants.limit(&limits),
             ToWorker::Resume => self.command(Command::Resume),
             ToWorker::Clear { function } => {
                 let mut infos = self.ready.infos.iter();
@@ -253,9 +258,9 @@ impl<'a> Worker<'a> {
 
     /// Maps a channel that the supervisor has vetted.
     fn attach(
-        &self,
+        &mut self,
         (attachment, stage): (Attachment, Stage),
-        function: &str,
+        (limits, function): (TenantLimits, &str),
         size: ChannelSize,
         descriptors: Vec<OwnedFd>,
     ) -> Result<Channel, String> {
@@ -271,7 +276,8 @@ impl<'a> Worker<'a> {
         let slots = geometry.slots();
         let ledger = Ledger::map(&ledger, slots).map_err(|error| error.to_string())?;
         let side = WorkerSide::resume(&mapping, ledger.head(), ledger.tail());
-        Ok(Channel::new(attachment, function, (side, watched), (wake, ledger), stage))
+        let tenant = self.tenants.of(limits);
+        Ok(Channel::new(attachment, (tenant, function), (side, watched), (wake, ledger), stage))
     }
 
     fn find(&self, name: &str) -> Option<FunctionId> {
@@ -311,44 +317,17 @@ impl<'a> Worker<'a> {
     }
 
     fn report(&self) -> Result<(), WorkerError> {
+        let tenants = self.tenants.names();
         let counters = &self.ready.counters;
         for (info, counters) in self.ready.infos.iter().zip(&counters.functions) {
-            let status = FunctionStatus {
-                name: info.name.clone(),
-                model: info.config.model.clone().into(),
-                objective: info.config.service.objective.map(String::from),
-                signature: Some(info.signature.clone()),
-                channels: counters.channel_count(),
-                queued: counters.queued_count(),
-                arrived: counters.arrived_count(),
-                outcomes: counters.outcomes(),
-                refusals: counters.refusals(),
-                batches: counters.batch_count(),
-                padding_share: counters.padding_share(),
-                latency_us: counters.latency(),
-                quarantined: None,
-                device: self.ordinal,
-            };
-            packet::send(self.socket, &FromWorker::FunctionReport(status), &[])?;
+            let mut status = report::of_function(info, counters, &tenants);
+            status.device = self.ordinal;
+            packet::send(self.socket, &FromWorker::FunctionReport(Box::new(status)), &[])?;
         }
-        let device = &self.ready.device;
-        let lane = |((sms, granted), batches): (&(u32, String), &AtomicU64)| LaneStatus {
-            sms: *sms,
-            granted: granted.clone(),
-            batches: batches.load(Ordering::Relaxed),
-        };
         let status = DeviceStatus {
-            name: device.name.clone(),
-            emulated: device.emulated,
-            sms: device.sms,
-            memory_bytes: device.memory_bytes,
-            state: "ready".to_owned(),
             ordinal: self.ordinal,
-            worker_pid: Some(std::process::id()),
-            worker_restarts: 0,
-            lanes: device.lanes.iter().zip(&counters.lanes).map(lane).collect(),
             policy: self.policy.clone(),
-            partitions: "none".to_owned(),
+            ..report::of_device(&self.ready.device, counters.lanes.iter())
         };
         Ok(packet::send(self.socket, &FromWorker::DeviceReport(status), &[])?)
     }
@@ -403,6 +382,7 @@ fn hear_functions(socket: &OwnedFd) -> Result<(Vec<Named>, u32), WorkerError> {
             ToWorker::Start { incarnation } => return Ok((functions, incarnation)),
             ToWorker::Attach { .. } => "`attach`",
             ToWorker::Detach { .. } => "`detach`",
+            ToWorker::Limit(_) => "`limit`",
             ToWorker::Resume => "`resume`",
             ToWorker::Clear { .. } => "`clear`",
             ToWorker::Ping => "`ping`",

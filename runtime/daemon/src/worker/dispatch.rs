@@ -19,10 +19,8 @@ use super::startup::DispatchError;
 use crate::clock::Clock;
 use gpumux_core::{Action, BatchId, Event, FunctionId, LaneId, MonoTime, Scheduler};
 use gpumux_cuda::TransferError;
-use gpumux_wire::wake;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Most channels that a worker serves.
@@ -67,7 +65,7 @@ pub(super) struct Dispatch {
     /// Why the device cannot go on.
     broken: Option<DispatchError>,
     // Dropped last: lanes and plans go before their device.
-    gpu: Gpu,
+    _gpu: Gpu,
 }
 
 /// What the thread is made of.
@@ -116,7 +114,7 @@ impl Dispatch {
             commands: parts.commands,
             news: parts.news,
             spin: parts.spin,
-            gpu: parts.gpu,
+            _gpu: parts.gpu,
         })
     }
 
@@ -261,21 +259,16 @@ impl Dispatch {
 
     fn perform(&mut self, now: MonoTime, action: Action) {
         match action {
-            Action::Begin { batch, lane } => self.begin(batch, lane),
+            Action::Begin { batch, lane } => self.begin(now, batch, lane),
             Action::Issue { batch: _, lane, segment } => self.issue(now, lane, segment),
             Action::Complete { request, ending } => self.complete(now, request, ending),
-            Action::Release { batch } => {
-                let holds = |runner: &&mut Runner| {
-                    runner.running().is_some_and(|running| running.batch == batch)
-                };
-                self.runners.iter_mut().find(holds).into_iter().for_each(Runner::release);
-            }
+            Action::Release { batch } => self.release(now, batch),
             Action::WakeAt(at) => self.wake = at,
         }
     }
 
     /// Gathers a batch for its lane.
-    fn begin(&mut self, batch: BatchId, lane: LaneId) {
+    fn begin(&mut self, now: MonoTime, batch: BatchId, lane: LaneId) {
         let (mut count, mut longest, mut own) = (0u32, 0, 0);
         self.serial += 1;
         for member in self.scheduler.members(batch) {
@@ -302,10 +295,21 @@ impl Dispatch {
         let runner = &mut self.runners[lane.index()];
         let segments = runner.begin(batch, (id, function), binding, members);
         let padded = function.model.computed(binding, own) - own;
-        self.counters.functions[id.index()].batch(own, padded);
-        self.counters.lanes[lane.index()].fetch_add(1, Ordering::Relaxed);
+        self.counters.functions[id.index()].batch(count, own, padded);
+        self.counters.lanes[lane.index()].began();
+        runner.note(now, Clock.now(), own);
         let segments = u32::try_from(segments).expect("a plan has far fewer segments");
         self.follow_ups.push_back(Event::Begun { batch, segments });
+    }
+
+    /// A batch is over: its lane is free.
+    fn release(&mut self, now: MonoTime, batch: BatchId) {
+        for (runner, counters) in self.runners.iter_mut().zip(&self.counters.lanes) {
+            if let Some(running) = runner.running().filter(|running| running.batch == batch) {
+                counters.ended(running.held(now));
+                runner.release();
+            }
+        }
     }
 
     fn issue(&mut self, now: MonoTime, lane: LaneId, segment: u32) {
@@ -327,21 +331,23 @@ impl Dispatch {
         if self.runners.iter().any(Runner::is_busy) {
             until = until.min(self.next_look);
         }
-        let places = || self.channels[..self.places].iter().filter_map(Option::as_deref);
-        let channels = || places().filter(|channel| channel.stage == Stage::Serving);
-        channels().for_each(|channel| channel.side.submissions.announce_sleep());
-        if !channels().any(Channel::has_work) && self.commands.is_empty() {
+        let mut has_work = false;
+        for channel in self.channels[..self.places].iter_mut().flatten() {
+            if channel.stage == Stage::Serving {
+                has_work |= channel.announce_sleep();
+            }
+        }
+        if !has_work && self.commands.is_empty() {
             let mut gone = None;
             self.beat.sleep();
             for waker in self.bed.sleep(now, until)? {
                 match waker {
                     Waker::Commands => self.commands.quiet(),
-                    Waker::Device => drop(self.gpu.wake.drain()),
-                    Waker::Timer => (),
+                    Waker::Device | Waker::Timer => (),
                     Waker::Channel(place) => {
-                        let Some(channel) = &self.channels[place] else { continue };
+                        let Some(channel) = &mut self.channels[place] else { continue };
                         // A peer that is gone would end every sleep; the supervisor detaches it.
-                        if wake::drain(&channel.wake).is_err() {
+                        if !channel.woken() {
                             gone = Some(place);
                         }
                     }
@@ -351,10 +357,8 @@ impl Dispatch {
                 self.bed.dismiss(&channel.wake);
             }
         }
-        for channel in self.channels[..self.places].iter().flatten() {
-            channel.side.submissions.withdraw_sleep();
-        }
-        self.spin.slept(now, Clock.now());
+        self.channels[..self.places].iter_mut().flatten().for_each(|channel| channel.slept());
+        self.spin.slept(Clock.now());
         Ok(())
     }
 }

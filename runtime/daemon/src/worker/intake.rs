@@ -1,6 +1,7 @@
 //! What peers ask: entries of the submission rings, and the slots that they name.
 
 use super::channel::{Asked, Stage};
+use super::counters::Ended;
 use super::dispatch::Dispatch;
 use super::open::Open;
 use gpumux_core::{Arrival, Event, MonoTime, Past};
@@ -52,6 +53,9 @@ impl Dispatch {
             let refusal = Refusal::because(Reason::Quarantined);
             return self.answer_unread(place, (slot, generation), Outcome::Refused(refusal));
         }
+        if let Err(refusal) = channel.tenant.take(now) {
+            return self.answer_unread(place, (slot, generation), Outcome::Refused(refusal));
+        }
         let accepted = Accepted { place, slot, generation, arrived: now, past: Past::New };
         self.admit(now, &accepted);
     }
@@ -92,7 +96,14 @@ impl Dispatch {
         outcome: Outcome,
     ) {
         let Some(channel) = &mut self.channels[place] else { return };
-        self.counters.functions[channel.function.index()].ended(outcome, Duration::ZERO);
+        self.counters.functions[channel.function.index()].ended(&Ended {
+            outcome,
+            tenant: channel.tenant.place,
+            latency: Duration::ZERO,
+            budget: None,
+            way: None,
+            sm_ns: 0,
+        });
         if let Err(violation) = channel.answer(slot, &ResponseRecord::of(generation, outcome)) {
             self.violate(place, violation);
         }

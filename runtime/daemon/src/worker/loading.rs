@@ -5,7 +5,7 @@
 
 use super::function::{Function, FunctionInfo, Quarantined};
 use super::gpu::Gpu;
-use super::model::Model;
+use super::model::{Model, pitch};
 use super::onnx::{self, Loaded};
 use super::plan_model::{PlanModel, Shape};
 use super::runner::Runner;
@@ -34,6 +34,16 @@ pub(super) struct Equipment {
     pub(super) infos: Vec<FunctionInfo>,
     pub(super) functions: Vec<Function>,
     pub(super) runners: Vec<Runner>,
+    pub(super) memory: Memory,
+}
+
+/// Memory that batches run in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// On the device, all lanes together.
+    pub(super) batches_bytes: u64,
+    /// Pinned, on the host.
+    pub(super) staging_bytes: u64,
 }
 
 /// A function whose model is on the device, and has no lane's memory yet.
@@ -107,11 +117,10 @@ impl Needs {
         let mut needs = Self { staging: CHUNK_BYTES, block: 1 };
         for (function, ready) in named.iter().zip(ready) {
             let (staging, block) = match ready {
-                Ready::Null => (0, 0),
+                Ready::Null if function.config.outputs.is_none() => (0, 0),
+                Ready::Null => (bytes_of(&function.config), 0),
                 Ready::Echo => {
-                    let config = &function.config;
-                    let pitch = (config.length_max() as usize).next_multiple_of(16);
-                    let bytes = pitch * config.max_batch as usize;
+                    let bytes = bytes_of(&function.config);
                     (bytes, bytes as u64 * 2)
                 }
                 Ready::Onnx(loaded) => (loaded.staging_bytes(), loaded.block_bytes()),
@@ -133,6 +142,8 @@ fn assemble(
     mut pinned: PinnedPool,
 ) -> Result<Equipment, String> {
     let (mut runners, mut addresses) = (Vec::new(), Vec::new());
+    let staging_bytes = (pinned.block_bytes() as u64) * (u64::from(lanes) * 2 + 1);
+    let mut memory = Memory { batches_bytes: 0, staging_bytes };
     for index in 0..usize::from(lanes) {
         let block = gpu.memory.alloc(needs.block).map_err(|error| {
             format!("a lane's memory: {error}: serve fewer functions, or smaller batches")
@@ -140,6 +151,7 @@ fn assemble(
         let mut take = || pinned.take().ok_or("pinned memory is out");
         let staging = [take()?, take()?];
         addresses.push(block.address());
+        memory.batches_bytes += block.bytes();
         let lane = gpu.lane().map_err(|error| error.to_string())?;
         runners.push(Runner::new(index, lane, block, staging, run_ahead));
     }
@@ -147,7 +159,11 @@ fn assemble(
     for (function, ready) in named.into_iter().zip(ready) {
         let Named { name, config, quarantined, .. } = function;
         let (signature, lengths, max_batch, model) = match ready {
-            Ready::Null => (builtin(&config, false), None, config.max_batch, Model::Null),
+            Ready::Null => {
+                let gives = config.outputs.is_some();
+                let model = if gives { Model::Return } else { Model::Null };
+                (builtin(&config, gives), None, config.max_batch, model)
+            }
             Ready::Echo => (builtin(&config, true), None, config.max_batch, Model::Echo),
             Ready::Onnx(loaded) => {
                 let (lengths, max_batch) = (loaded.lengths.clone(), loaded.max_batch);
@@ -175,13 +191,18 @@ fn assemble(
         functions.push(Function { signature: signature.clone(), spec, model, quarantined });
         infos.push(FunctionInfo { name, config, signature, quarantined: shared });
     }
-    Ok(Equipment { infos, functions, runners })
+    Ok(Equipment { infos, functions, runners, memory })
 }
 
-/// The signature of a built-in model: bytes, and for an echo the same bytes again.
-fn builtin(config: &FunctionConfig, echoes: bool) -> Signature {
+/// Bytes of a full batch of a built-in model.
+fn bytes_of(config: &FunctionConfig) -> usize {
+    pitch(config.length_max()) * config.max_batch as usize
+}
+
+/// The signature of a built-in model: bytes, and the same bytes again where it gives them back.
+fn builtin(config: &FunctionConfig, gives: bool) -> Signature {
     let data =
         TensorSpec { name: "data".to_owned(), element: ElementType::U8, dims: vec![Dim::Length] };
-    let outputs = if echoes { vec![data.clone()] } else { vec![] };
+    let outputs = if gives { vec![data.clone()] } else { vec![] };
     Signature { inputs: vec![data], outputs, length_max: config.length_max() }
 }

@@ -23,10 +23,13 @@ mod open;
 mod ownership;
 mod plan_model;
 mod recovery;
+mod report;
 mod runner;
 mod sleep;
 mod spin;
 mod startup;
+mod tenant;
+mod timing;
 
 pub(crate) use control::run;
 pub(crate) use gpu::{NoGpu, load_driver};

@@ -1,4 +1,4 @@
-//! What computes a function, as this worker has it. Three kinds, one set of questions: which shape a
+//! What computes a function, as this worker has it. Four kinds, one set of questions: which shape a
 //! batch takes, what goes down, what is issued, what comes up.
 
 use super::plan_model::{PlanModel, behind};
@@ -9,13 +9,20 @@ use gpumux_wire::channel::WorkerSide;
 use gpumux_wire::request::Request;
 use std::ops::Range;
 
-/// Echoed tensors start at multiples of this in the batch's bytes.
-const ECHO_ALIGNMENT: usize = 16;
+/// Tensors of the built-in models start at multiples of this in the batch's bytes.
+const ALIGNMENT: usize = 16;
+
+/// From one request's bytes to the next's in a batch of a built-in model.
+pub(super) fn pitch(longest: u32) -> usize {
+    (longest as usize).next_multiple_of(ALIGNMENT)
+}
 
 /// See the file's head.
 pub(super) enum Model {
     /// Takes bytes and gives nothing.
     Null,
+    /// Gives the bytes back: they go the way of a plan's tensors, without the device.
+    Return,
     /// Gives the bytes back, through the device.
     Echo,
     /// A plan.
@@ -25,10 +32,10 @@ pub(super) enum Model {
 /// What a batch of a model is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Binding {
-    /// Nothing runs on the device.
+    /// Nothing runs on the device, and nothing goes there.
     Nothing,
-    /// Echoed tensors, one every so many bytes.
-    Echo {
+    /// Tensors that are given back, one every so many bytes.
+    Rows {
         /// From one request's bytes to the next's.
         pitch: usize,
         /// Requests.
@@ -52,10 +59,9 @@ impl Model {
     pub(super) fn bind(&self, count: u32, longest: u32) -> Binding {
         match self {
             Self::Null => Binding::Nothing,
-            Self::Echo => Binding::Echo {
-                pitch: (longest as usize).next_multiple_of(ECHO_ALIGNMENT),
-                count: count as usize,
-            },
+            Self::Return | Self::Echo => {
+                Binding::Rows { pitch: pitch(longest), count: count as usize }
+            }
             Self::Plan(plan) => Binding::Shape(plan.choose(count, longest)),
         }
     }
@@ -64,7 +70,7 @@ impl Model {
     pub(super) fn segments(&self, binding: Binding) -> usize {
         match (self, binding) {
             (Self::Plan(plan), Binding::Shape(shape)) => plan.segments(shape),
-            (_, Binding::Echo { .. }) => 1,
+            (Self::Echo, Binding::Rows { .. }) => 1,
             _ => 0,
         }
     }
@@ -87,9 +93,12 @@ impl Model {
                 let (down, up) = plan.traffic(shape);
                 Traffic { down, up }
             }
-            (_, Binding::Echo { pitch, count }) => {
+            (Self::Echo, Binding::Rows { pitch, count }) => {
                 let bytes = pitch * count;
                 Traffic { down: bytes, up: bytes..bytes * 2 }
+            }
+            (Self::Return, Binding::Rows { pitch, count }) => {
+                Traffic { down: pitch * count, up: 0..0 }
             }
             _ => Traffic { down: 0, up: 0..0 },
         }
@@ -108,7 +117,7 @@ impl Model {
             (Self::Plan(plan), Binding::Shape(shape)) => {
                 plan.bring(shape, place, request, side, down);
             }
-            (_, Binding::Echo { pitch, .. }) => {
+            (_, Binding::Rows { pitch, .. }) => {
                 let input = request.inputs()[0];
                 let bytes = usize::try_from(input.bytes()).expect("a batch fits in memory");
                 side.copy_in(input, &mut down[place * pitch..][..bytes]);
@@ -137,7 +146,7 @@ impl Model {
             (Self::Plan(plan), Binding::Shape(shape)) => {
                 plan.issue(shape, lane_index, segment, lane)
             }
-            (_, Binding::Echo { pitch, count }) => {
+            (Self::Echo, Binding::Rows { pitch, count }) => {
                 let bytes = pitch * count;
                 let (input, output) = (block.of(), behind(block, bytes).of());
                 lane.launch(&Echo { input, output, bytes: bytes as u64 }.launch())
@@ -154,7 +163,8 @@ impl Model {
         }
     }
 
-    /// Copies one request's outputs from the bytes that came up.
+    /// Copies one request's outputs from the bytes that came up; or that never went down, where the
+    /// batch had no segments.
     pub(super) fn take(
         &self,
         binding: Binding,
@@ -167,7 +177,7 @@ impl Model {
             (Self::Plan(plan), Binding::Shape(shape)) => {
                 plan.take(shape, place, request, side, up);
             }
-            (_, Binding::Echo { pitch, .. }) => {
+            (_, Binding::Rows { pitch, .. }) => {
                 let output = request.outputs()[0];
                 let bytes = usize::try_from(output.bytes()).expect("a batch fits in memory");
                 side.copy_out(&up[place * pitch..][..bytes], output);

@@ -8,6 +8,7 @@ use gpumux_cuda::{CudaError, DeviceBlock, Lane, Lent, Sequence, Staging, Transfe
 use gpumux_wire::channel::WorkerSide;
 use gpumux_wire::request::Request;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// See the file's head.
 pub(super) struct Runner {
@@ -31,6 +32,25 @@ pub(super) struct Running {
     pub(super) binding: Binding,
     pub(super) segments: usize,
     traffic: Traffic,
+    /// When it got the lane.
+    pub(super) begun: MonoTime,
+    /// When its inputs were gathered.
+    pub(super) gathered: MonoTime,
+    /// Elements that its requests brought.
+    pub(super) own: u64,
+}
+
+impl Running {
+    /// When it has retired, where that is seen in a pass that began at `now`: a batch without
+    /// segments is over in the pass in which it began.
+    pub(super) fn retired(&self, now: MonoTime) -> MonoTime {
+        now.max(self.gathered)
+    }
+
+    /// How long it has held its lane by then.
+    pub(super) fn held(&self, now: MonoTime) -> Duration {
+        self.retired(now).since(self.begun)
+    }
 }
 
 /// A block of pinned memory: ours, or the lane's while transfers use it.
@@ -113,8 +133,24 @@ impl Runner {
             model.finish(binding, count, down);
         }
         let segments = model.segments(binding);
-        self.running = Some(Running { batch, function: function_id, binding, segments, traffic });
+        self.running = Some(Running {
+            batch,
+            function: function_id,
+            binding,
+            segments,
+            traffic,
+            begun: MonoTime::ZERO,
+            gathered: MonoTime::ZERO,
+            own: 0,
+        });
         segments
+    }
+
+    /// Notes when the batch began, when its inputs were gathered, and how many elements they are.
+    pub(super) fn note(&mut self, begun: MonoTime, gathered: MonoTime, own: u64) {
+        if let Some(running) = &mut self.running {
+            (running.begun, running.gathered, running.own) = (begun, gathered, own);
+        }
     }
 
     /// Puts one segment on the lane; with the first the inputs, behind the last the outputs.
@@ -166,9 +202,10 @@ impl Runner {
         self.running.as_ref()
     }
 
-    /// What came up with a batch that has retired.
+    /// What came up with a batch that has retired; what was gathered of one without segments.
     pub(super) fn results(&self) -> &[u8] {
-        match &self.up {
+        let on_device = self.running.as_ref().is_some_and(|running| running.segments > 0);
+        match if on_device { &self.up } else { &self.down } {
             Travelling::Here(staging) => staging.bytes(),
             Travelling::There(_) | Travelling::Nowhere => unreachable!("the batch has retired"),
         }

@@ -32,6 +32,8 @@ const EVENTS: usize = 64;
 pub(super) struct Bed {
     epoll: Epoll,
     timer: TimerFd,
+    /// When the timer ends the next sleep.
+    armed: MonoTime,
     events: [EpollEvent; EVENTS],
 }
 
@@ -41,9 +43,10 @@ impl Bed {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
         epoll.add(commands, EpollEvent::new(EpollFlags::EPOLLIN, COMMANDS))?;
-        epoll.add(device, EpollEvent::new(EpollFlags::EPOLLIN, DEVICE))?;
+        // Each wake-up of the device is told once, so that none has to be taken back.
+        epoll.add(device, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, DEVICE))?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
-        Ok(Self { epoll, timer, events: [EpollEvent::empty(); EVENTS] })
+        Ok(Self { epoll, timer, armed: MonoTime::NEVER, events: [EpollEvent::empty(); EVENTS] })
     }
 
     /// Lets a peer's wake-up channel end a sleep.
@@ -62,23 +65,34 @@ impl Bed {
         now: MonoTime,
         wake: MonoTime,
     ) -> Result<impl Iterator<Item = Waker> + use<'_>, Errno> {
-        if wake == MonoTime::NEVER {
-            self.timer.unset()?;
-        } else {
-            // A timer of zero would be off.
-            let span = wake.since(now).max(std::time::Duration::from_nanos(1));
-            let once = Expiration::OneShot(TimeSpec::from_duration(span));
-            self.timer.set(once, TimerSetTimeFlags::empty())?;
-        }
+        self.arm(now, wake)?;
         let count = match self.epoll.wait(&mut self.events, EpollTimeout::NONE) {
             Err(Errno::EINTR) => 0,
             other => other?,
         };
+        if self.events[..count].iter().any(|event| event.data() == TIMER) {
+            self.armed = MonoTime::NEVER;
+            self.timer.unset()?;
+        }
         Ok(self.events[..count].iter().map(|event| match event.data() {
             COMMANDS => Waker::Commands,
             DEVICE => Waker::Device,
             TIMER => Waker::Timer,
             place => Waker::Channel(usize::try_from(place).expect("it was a place")),
         }))
+    }
+
+    /// Sees that the timer ends the sleep by `wake`. One that is set for an earlier moment stays: it
+    /// costs one look too many, and to set it for each sleep would cost a call of the kernel each.
+    fn arm(&mut self, now: MonoTime, wake: MonoTime) -> Result<(), Errno> {
+        if self.armed <= wake {
+            return Ok(());
+        }
+        // A timer of zero would be off.
+        let span = wake.since(now).max(std::time::Duration::from_nanos(1));
+        let once = Expiration::OneShot(TimeSpec::from_duration(span));
+        self.timer.set(once, TimerSetTimeFlags::empty())?;
+        self.armed = wake;
+        Ok(())
     }
 }

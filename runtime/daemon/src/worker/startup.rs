@@ -3,14 +3,15 @@
 
 use super::beat::Beat;
 use super::commands::{Command, News, Queue};
-use super::counters::Counters;
+use super::counters::{Counters, Owed};
 use super::dispatch::{Dispatch, Parts};
 use super::function::FunctionInfo;
 use super::gpu::{Division, Gpu, NoGpu};
-use super::loading::{self, Equipment, Named};
+use super::loading::{self, Equipment, Memory, Named};
 use super::spin::Spin;
 use gpumux_core::{Limits, Scheduler, policy};
 use gpumux_cuda::TransferError;
+use gpumux_wire::status::MemoryStatus;
 use nix::errno::Errno;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -53,6 +54,7 @@ pub(super) struct DeviceSummary {
     pub(super) emulated: bool,
     pub(super) sms: u32,
     pub(super) memory_bytes: u64,
+    pub(super) memory: MemoryStatus,
     /// Of each lane, its SMs, and which they are.
     pub(super) lanes: Vec<(u32, String)>,
 }
@@ -89,18 +91,31 @@ pub(super) fn run(setup: Setup, ready: &SyncSender<Ready>) -> Result<(), Dispatc
         .map_err(DispatchError::Loading)?;
     let policy = policy::by_name(&setup.policy)
         .ok_or_else(|| DispatchError::Loading(format!("there is no policy `{}`", setup.policy)))?;
-    let counters = Arc::new(Counters::new(equipment.functions.len(), limits.lanes));
     let specs = equipment.functions.iter().map(|function| function.spec.clone()).collect();
     let scheduler = Scheduler::new(limits, specs, policy);
     let info = gpu.device.info();
+    let lanes: Vec<_> =
+        equipment.runners.iter().map(|runner| runner.place(info.sm_count)).collect();
+    let owed = equipment.infos.iter().map(|info| {
+        let objective = info.config.service.objective?;
+        Some(Owed { share: objective.percentile / 100.0, bound: objective.bound.0 })
+    });
+    let counters = Arc::new(Counters::new(owed, lanes.iter().map(|(sms, _)| *sms)));
+    let Memory { batches_bytes, staging_bytes } = equipment.memory;
+    let used = gpu.memory.bytes() - gpu.memory.free_bytes();
     let summary = DeviceSummary {
         name: info.name.clone(),
         emulated: info.is_emulated,
         sms: info.sm_count,
         memory_bytes: gpu.memory.bytes(),
-        lanes: equipment.runners.iter().map(|runner| runner.place(info.sm_count)).collect(),
+        memory: MemoryStatus {
+            weights_bytes: used.saturating_sub(batches_bytes),
+            batches_bytes,
+            staging_bytes,
+        },
+        lanes,
     };
-    let Equipment { infos, functions, runners } = equipment;
+    let Equipment { infos, functions, runners, .. } = equipment;
     let parts = Parts {
         scheduler,
         functions,

@@ -1,0 +1,54 @@
+//! `gpumux reload`: has the daemon read its configuration anew.
+
+use crate::admin::AdminSocket;
+use crate::failure::Failure;
+use clap::Args;
+use gpumux_wire::reload::Reload;
+use std::io::Write;
+
+/// How.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// Write what became of it as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    socket: AdminSocket,
+}
+
+/// Does it.
+///
+/// # Errors
+/// [`Failure`]: no daemon, or a configuration that it does not take.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let reload = options.socket.reload()?;
+    let mut out = std::io::stdout();
+    if options.json {
+        serde_json::to_writer(&out, &reload).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    }
+    let Reload { errors, tenants_added, tenants_changed, tenants_removed, needs_restart } = reload;
+    if !errors.is_empty() {
+        return Err(Failure::NotReloaded(errors.join("\n  ")));
+    }
+    if options.json {
+        return Ok(());
+    }
+    let mut same = true;
+    for (names, how) in
+        [(tenants_added, "added"), (tenants_changed, "changed"), (tenants_removed, "removed")]
+    {
+        for name in names {
+            same = false;
+            writeln!(out, "tenant `{name}` was {how}")?;
+        }
+    }
+    for what in needs_restart {
+        same = false;
+        writeln!(out, "{what}: this needs a restart of gpumuxd")?;
+    }
+    if same {
+        writeln!(out, "nothing has changed")?;
+    }
+    Ok(())
+}
