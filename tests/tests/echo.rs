@@ -115,6 +115,28 @@ fn a_cancelled_request_ends_as_cancelled_and_its_neighbours_do_not() {
 }
 
 #[test]
+fn cancellations_leave_room_for_submissions() {
+    let daemon = Daemon::start(&[WIDE]);
+    let size = ChannelSize { slots: 2, arena_bytes: 1 << 16 };
+    let function = daemon.connect().open("echo", size).unwrap();
+    for round in 0..500u32 {
+        let bytes = round.to_le_bytes();
+        // The worker reads the ring when it likes; each time it has more to read than the last.
+        let cancelled: Vec<Pending> =
+            (0..2).map(|_| submit(&function, &bytes, SubmitOptions::default())).collect();
+        (0..8).for_each(|_| cancelled.iter().for_each(Pending::cancel));
+        for pending in cancelled {
+            assert!(matches!(
+                pending.wait().unwrap().outcome(),
+                Outcome::Done | Outcome::Cancelled
+            ));
+        }
+        let reply = submit(&function, &bytes, SubmitOptions::default()).wait().unwrap();
+        assert_eq!(reply.output::<u8>("data").unwrap(), bytes);
+    }
+}
+
+#[test]
 fn a_dropped_request_gives_its_slot_back() {
     let daemon = Daemon::start(&[WIDE]);
     let size = ChannelSize { slots: 4, arena_bytes: 1 << 16 };

@@ -199,8 +199,8 @@ impl Channel {
     fn push(&self, state: &mut State, slot: u32, generation: u32, kind: SubmissionKind) {
         let Link::Up { wake, .. } = &state.link else { return };
         let entry = Entry { slot, kind, generation };
-        // The ring holds two entries a slot. Only a worker that stopped reading leaves it full, and
-        // that one's end of the wake-up channel closes.
+        // The ring has room for whatever the slots can have in it, as each use of one is submitted
+        // once and cancelled once: only a worker that writes nonsense leaves it full.
         if state.side.submissions.push(entry.encode()).is_ok()
             && state.side.submissions.take_wake_duty()
             && wake::notify(wake).is_err()

@@ -196,13 +196,14 @@ impl Slots {
         self.slots[slot as usize].generation
     }
 
-    /// Notes that the peer wants a request left off. Returns its generation while it is in flight.
+    /// Notes that the peer wants a request left off. Returns its generation while it is in flight, and
+    /// once: the ring has room for one cancellation of it.
     pub(crate) fn cancel(&mut self, slot: u32) -> Option<u32> {
         let entry = &mut self.slots[slot as usize];
         match &mut entry.stage {
             Stage::InFlight(flight) => {
-                flight.cancelled = true;
-                Some(entry.generation)
+                let was_cancelled = std::mem::replace(&mut flight.cancelled, true);
+                (!was_cancelled).then_some(entry.generation)
             }
             Stage::Free | Stage::Filling | Stage::Abandoned | Stage::Answered | Stage::Reading => {
                 None
@@ -244,13 +245,13 @@ impl Slots {
     }
 
     /// The holder of a slot is gone: frees it now, or when the worker is done with it. Returns the
-    /// generation of what the worker has.
+    /// generation of what the worker has and was not told to leave off.
     pub(crate) fn let_go(&mut self, slot: u32) -> Option<u32> {
         match self.slots[slot as usize].stage {
-            Stage::InFlight(_) => {
+            Stage::InFlight(flight) => {
                 self.slots[slot as usize].stage = Stage::Abandoned;
                 self.drop_waker(slot);
-                Some(self.slots[slot as usize].generation)
+                (!flight.cancelled).then_some(self.slots[slot as usize].generation)
             }
             Stage::Filling | Stage::Answered | Stage::Reading => {
                 self.release(slot);
@@ -381,6 +382,7 @@ mod tests {
         let (cancelled, generation) = in_flight(&mut slots, None);
         let (abandoned, _) = in_flight(&mut slots, None);
         assert_eq!(slots.cancel(cancelled), Some(generation));
+        assert_eq!(slots.cancel(cancelled), None, "it is told once");
         assert!(slots.let_go(abandoned).is_some());
         assert!(matches!(slots.reserve(1, 1), Err(SubmitError::SlotsFull { slots: 2 })));
         slots.without_worker();
@@ -418,6 +420,17 @@ mod tests {
         slots.take_due().settle();
         assert_eq!(woken(), [1, 0, 1]);
         assert!(counts.iter().all(|count| Arc::strong_count(count) == 1));
+    }
+
+    #[test]
+    fn what_was_cancelled_is_not_cancelled_again_when_it_is_let_go() {
+        let mut slots = Slots::new(1, 4096);
+        let (slot, generation) = in_flight(&mut slots, None);
+        assert_eq!(slots.cancel(slot), Some(generation));
+        assert_eq!(slots.let_go(slot), None);
+        assert!(matches!(slots.reserve(1, 1), Err(SubmitError::SlotsFull { slots: 1 })));
+        slots.complete(slot, generation, || unreachable!("nobody reads its answer"));
+        assert_eq!(slots.reserve(1, 1).unwrap().slot, slot);
     }
 
     #[test]

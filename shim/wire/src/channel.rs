@@ -455,10 +455,10 @@ mod tests {
     #[test]
     fn a_forged_tail_is_an_overrun() {
         let (peer, worker, _) = channel();
-        MappedRing::submissions(&peer.mapping).store_release(Counter::Tail, 9);
+        MappedRing::submissions(&peer.mapping).store_release(Counter::Tail, 17);
         assert_eq!(
             worker.submissions.pending(),
-            Err(crate::ring::Overrun { claimed: 9, capacity: 8 })
+            Err(crate::ring::Overrun { claimed: 17, capacity: 16 })
         );
         MappedRing::submissions(&peer.mapping).store_release(Counter::Tail, u32::MAX);
         assert!(worker.submissions.pending().is_err());

@@ -81,9 +81,10 @@ impl Geometry {
         self.arena_bytes
     }
 
-    /// Entries of each ring: a submission and a cancellation for each slot fit at once.
+    /// Entries of each ring. A slot has at most three that the worker has not read: the cancellation
+    /// of a use that it had ended already, and the submission and the cancellation of the next.
     pub fn ring_capacity(&self) -> u32 {
-        self.slots * 2
+        self.slots * 4
     }
 
     pub(crate) fn submission_entries(&self) -> u64 {

@@ -296,7 +296,7 @@ proptest! {
         if let Ok(geometry) = geometry {
             prop_assert!(geometry.total_bytes() > arena_bytes);
             prop_assert!(geometry.total_bytes() - arena_bytes < 8 << 20);
-            prop_assert_eq!(geometry.ring_capacity(), slots * 2);
+            prop_assert_eq!(geometry.ring_capacity(), slots * 4);
         }
     }
 

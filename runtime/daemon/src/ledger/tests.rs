@@ -112,7 +112,7 @@ impl Peer {
                 *generation += 1;
                 *waits = true;
                 let entry = slot << 32 | u64::from(*generation);
-                self.submissions.push(entry).expect("two entries a slot");
+                self.submissions.push(entry).expect("room for every slot's entries");
             }
         }
     }
@@ -159,7 +159,7 @@ fn work(world: &Rc<World>, life: u32, steps: &[u8], batch: &mut u64) {
             ledger.run(slot, *batch);
             ledger.begin_answer(slot);
             let entry = u64::from(slot) << 32 | u64::from(generation);
-            let tail = completions.stage(entry).expect("two entries a slot");
+            let tail = completions.stage(entry).expect("room for every slot's entries");
             ledger.answer(tail);
             completions.publish();
             ledger.free(slot);
