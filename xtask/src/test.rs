@@ -2,7 +2,7 @@
 //! included.
 
 use crate::failure::{self, Failure};
-use crate::{models, workspace};
+use crate::{models, shim_python, workspace};
 use std::process::{Command, Stdio};
 
 /// Names the folder of binaries to the end-to-end tests.
@@ -27,7 +27,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     failure::run(tests.env(BIN_DIR, &binaries), "pass the tests")?;
     let mut examples = workspace::cargo();
     examples.args(["test", "--release", "--workspace", "--doc"]);
-    failure::run(examples.env(BIN_DIR, &binaries), "pass the examples in the documentation")
+    failure::run(examples.env(BIN_DIR, &binaries), "pass the examples in the documentation")?;
+    match arguments.filter {
+        Some(_) => Ok(()),
+        None => shim_python::check(&binaries, &[]),
+    }
 }
 
 /// A program of the tests, as its command: everything is built, and it finds the other binaries.

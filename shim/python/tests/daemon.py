@@ -19,12 +19,12 @@ NARROW = 'model = "builtin:echo"\nlength = { max = 4096 }\nmax_batch = 1\nqueue 
 WIDE = 'model = "builtin:echo"\nlength = { max = 4096 }\nmax_batch = 16\nqueue = 2048\n'
 
 
-def binary(name: str) -> Path:
+def binary(name: str) -> str:
     """A binary of the project."""
     folder = os.environ.get("GPUMUX_BIN_DIR")
     if not folder:
         raise RuntimeError("GPUMUX_BIN_DIR names no folder of binaries: run `cargo xtask python`")
-    return Path(folder) / name
+    return os.path.join(folder, name)
 
 
 class Daemon:
@@ -50,7 +50,8 @@ class Daemon:
 
     def status(self) -> Any:
         """What `gpumux status --json` says."""
-        command = [binary("gpumux"), "status", "--json", "--admin-socket", self.folder / "admin.sock"]
+        admin = os.fspath(self.folder / "admin.sock")
+        command = [binary("gpumux"), "status", "--json", "--admin-socket", admin]
         return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
     def await_status(self, described: Callable[[Any], bool]) -> Any:
@@ -101,11 +102,15 @@ class Daemon:
         notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
             told.bind(os.fspath(notify))
-            command = [
-                *(binary("gpumuxd"), "--device", "emulated:strict=on"),
-                *("--socket", self.socket, "--admin-socket", self.folder / "admin.sock"),
-                *("--models", self.folder / "models", "--state", self.folder / "state"),
-            ]
+            places = {
+                "--socket": self.socket,
+                "--admin-socket": self.folder / "admin.sock",
+                "--models": self.folder / "models",
+                "--state": self.folder / "state",
+            }
+            command = [binary("gpumuxd"), "--device", "emulated:strict=on"]
+            for option, place in places.items():
+                command += [option, os.fspath(place)]
             environment = {**os.environ, "NOTIFY_SOCKET": os.fspath(notify)}
             self.process = subprocess.Popen(command, env=environment, process_group=0)
             self._await_ready(told)

@@ -3,6 +3,8 @@
 from os import PathLike
 from typing import Literal, TypeAlias, final
 
+__all__ = ["Bell", "Function", "Pending", "Reply", "Request", "Session", "Tensor"]
+
 _Element: TypeAlias = Literal["u8", "i32", "i64", "f32", "bool"]
 _Spec: TypeAlias = tuple[str, _Element, list[int | None]]
 
