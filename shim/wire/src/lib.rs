@@ -30,4 +30,4 @@ pub mod status;
 pub mod wake;
 
 /// The version of everything in this crate. A daemon serves exactly one; the hello carries it.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
