@@ -90,32 +90,35 @@ impl gpumux_function {
         let message = format!("length {length} is not between 1 and the function's limit of {max}");
         Err(Failure::new(gpumux_code::GPUMUX_ERROR_LENGTH, message))
     }
-}
 
-fn describe(
-    side: (&[TensorSpec], &[CString], &str),
-    index: usize,
-    length: u32,
-) -> Result<gpumux_tensor, Failure> {
-    let (specs, names, what) = side;
-    let (Some(spec), Some(name)) = (specs.get(index), names.get(index)) else {
-        let message = format!("there is no {what} {index}: the function has {}", specs.len());
-        return Err(Failure::new(gpumux_code::GPUMUX_ERROR_NO_TENSOR, message));
-    };
-    let mut tensor = gpumux_tensor::zero();
-    tensor.name = name.as_ptr();
-    // The daemon checked the signature at the longest length.
-    tensor.bytes = spec.bytes(length).unwrap_or(u64::MAX);
-    tensor.element = element(spec.element) as i32;
-    for (place, dim) in spec.dims.iter().enumerate() {
-        tensor.rank += 1;
-        tensor.dims[place] = match dim {
-            Dim::Fixed(size) => *size,
-            Dim::Length => length,
+    /// A tensor of one side, as a request of `length` has it.
+    fn describe(
+        &self,
+        side: (&[TensorSpec], &[CString], &str),
+        index: usize,
+        length: u32,
+    ) -> Result<gpumux_tensor, Failure> {
+        self.check_length(length)?;
+        let (specs, names, what) = side;
+        let (Some(spec), Some(name)) = (specs.get(index), names.get(index)) else {
+            let message = format!("there is no {what} {index}: the function has {}", specs.len());
+            return Err(Failure::new(gpumux_code::GPUMUX_ERROR_NO_TENSOR, message));
         };
-        tensor.varies |= u32::from(*dim == Dim::Length) << place;
+        let mut tensor = gpumux_tensor::zero();
+        tensor.name = name.as_ptr();
+        // The daemon checked the signature at the longest length.
+        tensor.bytes = spec.bytes(length).unwrap_or(u64::MAX);
+        tensor.element = element(spec.element) as i32;
+        for (place, dim) in spec.dims.iter().enumerate() {
+            tensor.rank += 1;
+            tensor.dims[place] = match dim {
+                Dim::Fixed(size) => *size,
+                Dim::Length => length,
+            };
+            tensor.varies |= u32::from(*dim == Dim::Length) << place;
+        }
+        Ok(tensor)
     }
-    Ok(tensor)
 }
 
 /// Frees a function's handle; NULL is ignored. The function is closed when its requests, pending
@@ -175,8 +178,7 @@ pub unsafe extern "C" fn gpumux_function_input(
     enter(|| {
         // SAFETY: the caller's promise.
         let it = unsafe { borrow(function, "function") }?;
-        it.check_length(length)?;
-        let found = describe((it.function.inputs(), &it.inputs, "input"), index, length)?;
+        let found = it.describe((it.function.inputs(), &it.inputs, "input"), index, length)?;
         // SAFETY: the caller's promise.
         unsafe { options::fill(tensor, &found, "tensor") }
     })
@@ -196,8 +198,7 @@ pub unsafe extern "C" fn gpumux_function_output(
     enter(|| {
         // SAFETY: the caller's promise.
         let it = unsafe { borrow(function, "function") }?;
-        it.check_length(length)?;
-        let found = describe((it.function.outputs(), &it.outputs, "output"), index, length)?;
+        let found = it.describe((it.function.outputs(), &it.outputs, "output"), index, length)?;
         // SAFETY: the caller's promise.
         unsafe { options::fill(tensor, &found, "tensor") }
     })
