@@ -72,9 +72,7 @@ impl Admin {
             tenants: self.registry.tenants(),
         }
     }
-}
 
-impl Admin {
     /// There is no such function; perhaps another was meant.
     fn unknown(&self, name: &str) -> Refused {
         let nearest = self.registry.nearest(name);

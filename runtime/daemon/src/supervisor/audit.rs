@@ -1,6 +1,7 @@
 //! A line for each refused connection and each refused channel. Who causes them is not trusted, so
 //! each tenant's lines are bounded, and what was left out is counted in the next one.
 
+use super::identity::Identity;
 use crate::clock::Clock;
 use crate::pace::Pace;
 use gpumux_core::MonoTime;
@@ -9,12 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tracing::warn;
 
-use super::identity::Identity;
-
 /// A line a second, ten at once.
 const LINES: Pace = Pace { interval: Duration::from_secs(1), burst: Duration::from_secs(10) };
 /// What stands for the tenant of those who have none.
-const NOBODY: &str = "-";
+const NOBODY: &str = "(none)";
 
 /// See the file's head.
 #[derive(Debug, Default)]

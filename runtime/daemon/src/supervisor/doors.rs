@@ -54,7 +54,8 @@ impl Doors {
     }
 
     /// Opens what tenants have that is not open, and closes what none has any more. What stays keeps
-    /// those who wait at it. When something cannot be opened nothing changes.
+    /// those who wait at it. When something cannot be opened nothing
+    /// changes, save the modes of sockets that stay.
     pub(super) fn apply(&mut self, tenancy: &Tenancy) -> Result<(), SupervisorError> {
         let own = tenancy.iter().filter_map(|(name, tenant)| {
             let mode = tenant.socket_mode.0;

@@ -13,10 +13,12 @@ use gpumux_wire::reload::Reload;
 use gpumux_wire::status::{ConnectionStatus, RefusalCount, SessionStatus, TenantStatus};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Most sessions at once.
 const SESSIONS_MAX: usize = 512;
+/// Most connections that are refused and still held, to hear them out.
+const TURNED_AWAY_MAX: usize = 64;
 /// Most channels of one session.
 const SESSION_CHANNELS_MAX: usize = 64;
 
@@ -27,6 +29,8 @@ pub(super) struct Registry {
     mapped_bytes_max: u64,
     session_mapped_bytes_max: u64,
     pub(super) audit: Audit,
+    /// Places for those who are turned away and heard out first.
+    pub(super) turned_away: Semaphore,
     state: Mutex<State>,
 }
 
@@ -110,6 +114,7 @@ impl Registry {
             mapped_bytes_max: options.mapped_bytes_max,
             session_mapped_bytes_max: options.session_mapped_bytes_max,
             audit: Audit::default(),
+            turned_away: Semaphore::new(TURNED_AWAY_MAX),
             state: Mutex::new(State {
                 draining: false,
                 tenancy,
@@ -175,8 +180,8 @@ impl Registry {
         let Some(tenant) = state.tenancy.of(door, peer).map(str::to_owned) else {
             let why = "no tenant has this peer: gpumuxd.toml says by socket, cgroup, uid or gid whose \
                        it is";
+            RefusalCount::add(&mut state.connections.refused, "no_tenant", 1);
             drop(state);
-            RefusalCount::add(&mut self.lock().connections.refused, "no_tenant", 1);
             self.audit.refused(None, peer, "connection", why);
             return Err(why.to_owned());
         };
@@ -209,31 +214,16 @@ impl Registry {
         geometry: &Geometry,
     ) -> Result<(Attachment, TenantLimits), OpenRefusal> {
         let mut state = self.lock();
-        let over = |what: &str| OpenRefusal::OverLimit { what: what.to_owned() };
-        let Some(entry) = state.sessions.get(&session) else {
-            return Err(over("the session is over"));
-        };
-        let (tenant, peer) = (entry.tenant.clone(), entry.peer.clone());
-        match self.room_for_channel(&state, session, (channel, function), geometry) {
-            Ok(limits) => {
-                let bytes = geometry.total_bytes();
-                state.last_attachment += 1;
-                state.mapped_bytes += bytes;
-                let attachment = Attachment(state.last_attachment);
-                let entry = state.sessions.get_mut(&session).ok_or_else(|| over("it is over"))?;
-                entry.mapped_bytes += bytes;
-                let open = OpenChannel { attachment, function: function.to_owned(), bytes };
-                entry.channels.insert(channel, open);
-                Ok((attachment, limits))
-            }
-            Err(refusal) => {
-                state.refused(&tenant).opens += 1;
-                drop(state);
-                let what = format!("function `{function}`");
-                self.audit.refused(Some(&tenant), &peer, &what, &refusal.to_string());
-                Err(refusal)
-            }
-        }
+        let limits = self.room_for_channel(&state, session, (channel, function), geometry)?;
+        let attachment = Attachment(state.last_attachment + 1);
+        let entry = state.sessions.get_mut(&session).ok_or_else(session_over)?;
+        let bytes = geometry.total_bytes();
+        let open = OpenChannel { attachment, function: function.to_owned(), bytes };
+        entry.channels.insert(channel, open);
+        entry.mapped_bytes += bytes;
+        state.mapped_bytes += bytes;
+        state.last_attachment = attachment.0;
+        Ok((attachment, limits))
     }
 
     fn room_for_channel(
@@ -247,9 +237,7 @@ impl Registry {
             return Err(OpenRefusal::Draining);
         }
         let over = |what: String| Err(OpenRefusal::OverLimit { what });
-        let Some(entry) = state.sessions.get(&session) else {
-            return over("the session is over".to_owned());
-        };
+        let entry = state.sessions.get(&session).ok_or_else(session_over)?;
         let Some(tenant) = state.tenancy.get(&entry.tenant) else {
             return over(format!("the tenant `{}` is not configured any more", entry.tenant));
         };
@@ -334,8 +322,8 @@ impl Registry {
         }
     }
 
-    /// Notes that a session did not get a function.
-    pub(super) fn note_not_opened(&self, refusal: &OpenRefusal) {
+    /// Notes that a session did not get a function, whoever refused it.
+    pub(super) fn note_not_opened(&self, session: u64, function: &str, refusal: &OpenRefusal) {
         let reason = match refusal {
             OpenRefusal::UnknownFunction { .. } => "unknown_function",
             OpenRefusal::BadMemory { .. } => "bad_memory",
@@ -343,12 +331,24 @@ impl Registry {
             OpenRefusal::Unavailable { .. } => "unavailable",
             OpenRefusal::Draining => "draining",
         };
-        RefusalCount::add(&mut self.lock().connections.opens_refused, reason, 1);
+        let mut state = self.lock();
+        RefusalCount::add(&mut state.connections.opens_refused, reason, 1);
+        let Some(entry) = state.sessions.get(&session) else { return };
+        let (tenant, peer) = (entry.tenant.clone(), entry.peer.clone());
+        state.refused(&tenant).opens += 1;
+        drop(state);
+        let what = format!("function `{function}`");
+        self.audit.refused(Some(&tenant), &peer, &what, &refusal.to_string());
     }
 
     /// Notes that a session ends because its peer broke the protocol.
-    pub(super) fn note_violation(&self) {
-        self.lock().connections.violations += 1;
+    pub(super) fn note_violation(&self, session: u64, what: &str) {
+        let mut state = self.lock();
+        state.connections.violations += 1;
+        let Some(entry) = state.sessions.get(&session) else { return };
+        let (tenant, peer) = (entry.tenant.clone(), entry.peer.clone());
+        drop(state);
+        self.audit.refused(Some(&tenant), &peer, "session ended", what);
     }
 
     /// Who came, and what is open now.
@@ -361,12 +361,6 @@ impl Registry {
             mapped_bytes_max: self.mapped_bytes_max,
             ..state.connections.clone()
         }
-    }
-
-    /// The tenant of a session, and its peer.
-    pub(super) fn whose(&self, session: u64) -> Option<(String, Identity)> {
-        let state = self.lock();
-        state.sessions.get(&session).map(|entry| (entry.tenant.clone(), entry.peer.clone()))
     }
 
     pub(super) fn sessions(&self) -> Vec<SessionStatus> {
@@ -424,6 +418,10 @@ fn difference(before: &Tenancy, after: &Tenancy) -> Reload {
         tenants_removed: names(before, &|name, _| after.get(name).is_none()),
         ..Reload::default()
     }
+}
+
+fn session_over() -> OpenRefusal {
+    OpenRefusal::OverLimit { what: "the session is over".to_owned() }
 }
 
 /// Half of a limit, and at least one.

@@ -123,13 +123,13 @@ async fn serve(socket: Socket, door: Door, registry: Arc<Registry>, devices: Dev
         Ok(peer) => peer,
         Err(why) => {
             registry.audit.refused(None, &Identity::default(), "connection", &why);
-            return turn_away(&packets, why).await;
+            return turn_away(&registry, &packets, why).await;
         }
     };
     let (tell, mut farewells) = mpsc::unbounded_channel();
     let id = match registry.enter(&door, &peer, tell) {
         Ok(id) => id,
-        Err(what) => return turn_away(&packets, what).await,
+        Err(what) => return turn_away(&registry, &packets, what).await,
     };
     let session =
         Session { id, packets, registry: Arc::clone(&registry), devices: devices.clone() };
@@ -140,9 +140,7 @@ async fn serve(socket: Socket, door: Door, registry: Arc<Registry>, devices: Dev
     match ended {
         Ok(()) => debug!(session = id, pid = peer.pid, "the peer left"),
         Err(what) => {
-            let tenant = registry.whose(id).map(|(tenant, _)| tenant);
-            registry.audit.refused(tenant.as_deref(), &peer, "session ended", &what);
-            registry.note_violation();
+            registry.note_violation(id, &what);
             take_leave(&session.packets, what).await;
         }
     }
@@ -154,10 +152,13 @@ async fn serve(socket: Socket, door: Door, registry: Arc<Registry>, devices: Dev
     }
 }
 
-/// Tells a peer why it has no session. Its hello is heard first: a socket that closes with something
-/// unread takes what was said to the peer with it.
-async fn turn_away(packets: &Packets, what: String) {
-    let _hello = timeout(FAREWELL_LIMIT, packets.receive::<ToDaemon>(0)).await;
+/// Tells a peer why it has no session. Its hello is heard first, as long as there is room for those
+/// who are turned away: a socket that closes with something unread takes what was said to the peer
+/// with it, and one that says nothing must not hold a descriptor of ours.
+async fn turn_away(registry: &Registry, packets: &Packets, what: String) {
+    if let Ok(_place) = registry.turned_away.try_acquire() {
+        let _hello = timeout(FAREWELL_LIMIT, packets.receive::<ToDaemon>(0)).await;
+    }
     take_leave(packets, what).await;
 }
 
@@ -220,7 +221,7 @@ impl Session {
             }
             Err(refusal) => {
                 debug!(session = self.id, %refusal, "not opened");
-                self.registry.note_not_opened(&refusal);
+                self.registry.note_not_opened(self.id, &function, &refusal);
                 self.packets.send(&ToPeer::NotOpened { channel, refusal }, &[]).await
             }
         }
