@@ -209,3 +209,27 @@ fn tenants_are_reloaded_and_a_bad_configuration_changes_nothing() {
     node.daemon.await_status(|status| is_back(&status.tenants));
     assert_eq!(echo(&embed), Outcome::Done);
 }
+
+#[test]
+fn a_daemon_that_stops_is_not_reloaded() {
+    let mut node = Node::start(two);
+    let session = Session::connect(node.socket("shop")).unwrap();
+    let function = session.open("embed", SIZE).unwrap();
+    // One request keeps the drain from its end.
+    let worker = node.daemon.stop_worker();
+    let mut request = function.request(5).unwrap();
+    request.input_mut::<u8>("data").unwrap().fill(1);
+    let pending = request.submit(SubmitOptions::default()).unwrap();
+    kill(node.daemon.pid(), Signal::SIGTERM).unwrap();
+    let config = two(node.folder.path());
+    let said = loop {
+        let reloaded = node.reload(&config);
+        if !reloaded.status.success() {
+            break String::from_utf8_lossy(&reloaded.stderr).into_owned();
+        }
+    };
+    assert!(said.contains("the daemon is stopping"), "{said}");
+    kill(worker, Signal::SIGCONT).unwrap();
+    assert!(matches!(pending.wait().unwrap().outcome(), Outcome::Done | Outcome::Refused(_)));
+    assert!(node.daemon.wait().success());
+}

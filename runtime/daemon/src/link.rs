@@ -8,6 +8,9 @@ use gpumux_wire::status::{DeviceStatus, FunctionStatus};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Open requests of a worker, all channels together.
+pub(crate) const REQUESTS_MAX: u32 = 8192;
+
 /// Names a channel between supervisor and worker; not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

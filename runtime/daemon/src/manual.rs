@@ -14,13 +14,16 @@ SIGTERM, SIGINT
 Drain: nothing new is admitted, and what was admitted is answered. A second one ends at once.
 .TP
 SIGHUP
-Read the configuration anew, as `gpumux reload` does.
+Read the configuration anew, as `gpumux reload` does: tenants change, and what needs a restart is named in the log.
 .SH SERVICE MANAGER
 It says over NOTIFY_SOCKET when it is ready, reloads and stops, and over the time of WATCHDOG_USEC that it is
 fine: that its event loop turns and the keeper of each device's worker does its part. It asks for more time
 before each model that it imports. Of the sockets of LISTEN_FDS it takes those whose names in LISTEN_FDNAMES
 it knows: `peers` in place of \-\-socket, `admin` in place of \-\-admin\-socket. It does not remove them.
 .SH FILES
+.TP
+/etc/gpumux/gpumuxd.toml
+Tenants.
 .TP
 /etc/gpumux/models
 A folder for each function, with function.toml in it.

@@ -30,6 +30,20 @@ pub(crate) enum ConfigError {
         /// The folder.
         path: PathBuf,
     },
+    /// A tenant is named by its cgroup, which this kernel does not tell of a peer.
+    #[error(
+        "{}:{line}: tenant `{tenant}` has a `cgroup`, and this kernel does not say which process a peer is \
+         (Linux 6.5 does): give the tenant a `socket`, `uid` or `gid`",
+        path.display()
+    )]
+    NoCgroups {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The tenant.
+        tenant: String,
+    },
     /// There is nothing to serve.
     #[error("{}: no folder in it holds a function.toml, so there is nothing to serve", path.display())]
     Empty {

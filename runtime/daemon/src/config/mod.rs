@@ -4,6 +4,7 @@
 mod bytes;
 mod error;
 mod function;
+mod name;
 mod objective;
 mod repository;
 mod settings;
@@ -14,5 +15,5 @@ pub(crate) use bytes::Bytes;
 pub(crate) use error::{ConfigError, nearest};
 pub(crate) use function::{FunctionConfig, Model, Padding};
 pub(crate) use repository::{Function, load};
-pub(crate) use settings::settings;
+pub(crate) use settings::{Host, settings};
 pub(crate) use tenant::Tenant;

@@ -1,5 +1,6 @@
 //! The model repository: a folder of folders, each a function by its name.
 
+use super::name::is_name;
 use super::{ConfigError, FunctionConfig};
 use std::path::{Path, PathBuf};
 
@@ -59,11 +60,6 @@ fn parse(path: &Path, text: &str) -> Result<FunctionConfig, ConfigError> {
     let wrong = |what| ConfigError::Wrong { path: path.to_owned(), line: 1, what };
     config.check().map_err(wrong)?;
     Ok(config)
-}
-
-fn is_name(name: &str) -> bool {
-    let good = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-    (1..=64).contains(&name.len()) && name.bytes().all(good)
 }
 
 #[cfg(test)]

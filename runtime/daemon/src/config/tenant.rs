@@ -1,6 +1,7 @@
 //! `[tenant.NAME]`: who a peer belongs to, what it may open, and how much it may have.
 
 use super::Bytes;
+use super::name::{has_good_letters, is_name};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ pub(crate) struct Tenant {
     pub(crate) cgroup: Option<String>,
     /// Functions that it may open: names, or beginnings of names as `ocr-*`.
     pub(crate) functions: Vec<Pattern>,
-    /// Most shared memory that its peers together may have mapped; `daemon.mapped_bytes_max` when absent.
+    /// Most shared memory that its peers together may have mapped; `--mapped-bytes-max` when absent.
     pub(crate) mapped_bytes_max: Option<Bytes>,
     /// Most sessions of its peers at once.
     pub(crate) sessions_max: u32,
@@ -101,8 +102,7 @@ impl TryFrom<String> for Pattern {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let beginning = text.strip_suffix('*').unwrap_or(&text);
-        let good = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-        if text.is_empty() || !beginning.bytes().all(good) {
+        if text.is_empty() || !has_good_letters(beginning) {
             let what =
                 format!("`{text}` names no function: write a name, or its beginning as `ocr-*`");
             return Err(what);
@@ -137,8 +137,7 @@ pub(crate) fn check(
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     for (name, tenant) in tenants {
         let wrong = |what: String| Err((name.clone(), what));
-        let good = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(good) {
+        if !is_name(name) {
             return wrong(format!(
                 "`{name}` is no tenant's name: it is 1 to 64 of a-z, 0-9, `-` and `_`"
             ));

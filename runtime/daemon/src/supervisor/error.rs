@@ -39,12 +39,6 @@ pub(crate) enum SupervisorError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A tenant is named by its cgroup, which this kernel does not tell of a peer.
-    #[error(
-        "a tenant has a `cgroup`, and this kernel does not say which process a peer is (Linux 6.5 does): \
-         give the tenant a `socket`, `uid` or `gid`"
-    )]
-    NoCgroups,
     /// A model cannot be served.
     #[error(transparent)]
     Import(#[from] ImportError),

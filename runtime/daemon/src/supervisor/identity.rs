@@ -34,14 +34,11 @@ impl Identity {
 
 /// Whether this kernel gives a descriptor of a peer's process (Linux 6.5): a number alone may be
 /// another's by the time that it is looked up.
-pub(super) fn kernel_tells_cgroups() -> Result<bool, Errno> {
+pub(super) fn kernel_tells_cgroups() -> bool {
     let flags = SockFlag::SOCK_CLOEXEC;
-    let (one, _other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-    match getsockopt(&one, PeerPidfd) {
-        Err(Errno::ENOPROTOOPT) => Ok(false),
-        // What a pair says of itself does not matter here.
-        Ok(_) | Err(_) => Ok(true),
-    }
+    let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
+    // Whatever else a pair answers of itself does not matter here.
+    pair.is_ok_and(|(one, _other)| !matches!(getsockopt(&one, PeerPidfd), Err(Errno::ENOPROTOOPT)))
 }
 
 /// The peer's cgroup. Its process is named by a descriptor, and still lived when the file was read,
@@ -72,7 +69,7 @@ mod tests {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (one, _other) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap();
-        let asked = kernel_tells_cgroups().unwrap();
+        let asked = kernel_tells_cgroups();
         let peer = Identity::of(&one, asked).unwrap();
         assert_eq!(u32::try_from(peer.pid), Ok(std::process::id()));
         assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());

@@ -59,14 +59,7 @@ pub(crate) async fn run(
     let functions = config::load(&options.models).map_err(SupervisorError::Config)?;
     let mut stop = Stop::listen()?;
     let mut hangups = signal(SignalKind::hangup())?;
-    let settings = config::settings(options.config.as_deref(), &options.socket)
-        .map_err(|error| SupervisorError::Config(vec![error]))?;
-    let tenancy = Tenancy::new(settings.tenant);
-    if tenancy.asks_for_cgroups()
-        && !identity::kernel_tells_cgroups().map_err(std::io::Error::from)?
-    {
-        return Err(SupervisorError::NoCgroups);
-    }
+    let tenancy = Tenancy::read(&options).map_err(|error| SupervisorError::Config(vec![error]))?;
     let peers = given.take(given::PEERS, Type::SEQPACKET)?;
     let doors = Doors::open(&options.socket, peers, &tenancy)?;
     doors.shared_path().clone_into(&mut options.socket);

@@ -3,10 +3,9 @@
 
 use super::devices::Devices;
 use super::doors::Doors;
-use super::identity::kernel_tells_cgroups;
+use super::notify;
 use super::registry::Registry;
 use super::tenancy::Tenancy;
-use super::{SupervisorError, notify};
 use crate::config::{self, ConfigError, Function};
 use crate::options::SupervisorOptions;
 use gpumux_wire::reload::Reload;
@@ -46,6 +45,12 @@ impl Reloader {
     /// Reads the configuration anew and applies it, or changes nothing.
     pub(super) async fn reload(&self) -> Reload {
         let mut doors = self.doors.lock().await;
+        if self.registry.is_draining() {
+            // It has told the service manager that it stops; that it is ready would unsay it.
+            let errors =
+                vec!["the daemon is stopping: the next one reads what there is".to_owned()];
+            return Reload { errors, ..Reload::default() };
+        }
         let since = NotifyState::monotonic_usec_now();
         let reloading = since.map(|since| [NotifyState::Reloading, since]);
         reloading.iter().for_each(|states| notify(states));
@@ -69,18 +74,12 @@ impl Reloader {
     }
 
     fn apply(&self, doors: &mut Doors) -> Result<Reload, Vec<String>> {
-        let one = |error: SupervisorError| vec![error.to_string()];
         let wrong = |errors: Vec<ConfigError>| {
             errors.iter().map(ConfigError::to_string).collect::<Vec<_>>()
         };
-        let (config, socket) = (self.options.config.as_deref(), &self.options.socket);
-        let settings = config::settings(config, socket).map_err(|error| wrong(vec![error]))?;
+        let tenancy = Tenancy::read(&self.options).map_err(|error| wrong(vec![error]))?;
         let functions = config::load(&self.options.models).map_err(wrong)?;
-        let tenancy = Tenancy::new(settings.tenant);
-        if tenancy.asks_for_cgroups() && kernel_tells_cgroups() != Ok(true) {
-            return Err(one(SupervisorError::NoCgroups));
-        }
-        doors.apply(&tenancy).map_err(one)?;
+        doors.apply(&tenancy).map_err(|error| vec![error.to_string()])?;
         let (reload, limits) = self.registry.set_tenants(tenancy);
         doors.serve(&self.registry, &self.devices);
         limits.iter().for_each(|limits| self.devices.limit(limits));

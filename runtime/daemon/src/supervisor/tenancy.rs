@@ -1,8 +1,10 @@
 //! Which tenant a peer is of.
 
-use super::identity::Identity;
-use crate::config::Tenant;
+use super::identity::{Identity, kernel_tells_cgroups};
 use crate::config::tenant::DEFAULT;
+use crate::config::{ConfigError, Host, Tenant, settings};
+use crate::link::REQUESTS_MAX;
+use crate::options::SupervisorOptions;
 use std::collections::BTreeMap;
 
 /// By which socket a peer came: the daemon's own, or that of a tenant.
@@ -19,13 +21,24 @@ pub(super) enum Door {
 pub(super) struct Tenancy(BTreeMap<String, Tenant>);
 
 impl Tenancy {
+    /// Reads the tenants of a daemon with these options.
+    pub(super) fn read(options: &SupervisorOptions) -> Result<Self, ConfigError> {
+        let host = Host { socket: &options.socket, tells_cgroups: kernel_tells_cgroups() };
+        Ok(Self::new(settings(options.config.as_deref(), host)?.tenant))
+    }
+
     /// Where none is configured, whoever reaches the daemon's socket is of one tenant, which may have
     /// everything.
-    pub(super) fn new(tenants: BTreeMap<String, Tenant>) -> Self {
+    fn new(tenants: BTreeMap<String, Tenant>) -> Self {
         if !tenants.is_empty() {
             return Self(tenants);
         }
-        let all = Tenant { sessions_max: 512, channels_max: 1024, ..Tenant::default() };
+        let all = Tenant {
+            sessions_max: 512,
+            channels_max: 1024,
+            queue_max: REQUESTS_MAX,
+            ..Tenant::default()
+        };
         Self(BTreeMap::from([(DEFAULT.to_owned(), all)]))
     }
 

@@ -32,14 +32,11 @@ impl Dispatch {
         }
     }
 
-    /// What is counted of a request that ends in a pass that began at `now`.
-    fn ended(&self, now: MonoTime, open: &Open, outcome: Outcome) -> Ended {
+    /// What is counted of a tenant's request that ends in a pass that began at `now`.
+    fn ended(&self, (now, tenant): (MonoTime, usize), open: &Open, outcome: Outcome) -> Ended {
         let at = Clock.now();
         let latency = at.since(open.arrived);
         let budget = open.request.budget_us().map(Duration::from_micros);
-        let channel = self.channels[open.channel].as_ref();
-        let channel = channel.expect("it stays while a request of it is open");
-        let tenant = channel.tenant.place;
         let mut ended = Ended { outcome, tenant, latency, budget, way: None, sm_ns: 0 };
         let Some(Seat { lane, .. }) = open.seat else { return ended };
         if let Some(running) = self.runners[lane].running() {
@@ -64,10 +61,9 @@ impl Dispatch {
             Outcome::Done => self.result_of(&open),
             other => other,
         };
-        if self.channels[open.channel].is_none() {
-            return;
-        }
-        self.counters.functions[open.function.index()].ended(&self.ended(now, &open, outcome));
+        let Some(channel) = &self.channels[open.channel] else { return };
+        let ended = self.ended((now, channel.tenant.place), &open, outcome);
+        self.counters.functions[open.function.index()].ended(&ended);
         let Some(channel) = &mut self.channels[open.channel] else { return };
         let mut record = ResponseRecord::of(open.generation, outcome);
         if let Ending::Done { queued, ran, batch } = ending {

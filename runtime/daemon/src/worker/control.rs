@@ -12,7 +12,7 @@ use super::startup::{self, DispatchError, Ready, Setup};
 use super::tenant::Tenants;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::link::{Attachment, FromWorker, TenantLimits, ToWorker};
+use crate::link::{Attachment, FromWorker, REQUESTS_MAX, TenantLimits, ToWorker};
 use crate::options::WorkerOptions;
 use crate::os::sigbus;
 use gpumux_core::{FunctionId, Limits};
@@ -31,8 +31,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing::error;
 
-/// Open requests of a worker, all channels together.
-const REQUESTS_MAX: u32 = 8192;
 /// Segments of a batch that may be outstanding.
 const RUN_AHEAD: u32 = 2;
 /// Between attempts to hand over the last command.
