@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use tempfile::TempDir;
 
 /// A running daemon. Dropping it kills it.
@@ -43,15 +43,19 @@ pub struct Options {
 /// Writes a model repository: (function's name, its function.toml), and what belongs beside.
 fn repository(folder: &Path, functions: &[(&str, &str)], options: &Options) {
     let models = folder.join("models");
-    for (name, text) in functions {
-        let folder = models.join(name);
-        std::fs::create_dir_all(&folder).expect("a folder of our own");
-        std::fs::write(folder.join("function.toml"), text).expect("a folder of our own");
-    }
+    write_functions(&models, functions);
     std::fs::write(folder.join("gpumuxd.toml"), &options.config).expect("a folder of our own");
     for (function, file) in &options.beside {
         let name = file.file_name().expect("a file has a name");
         symlink(file, models.join(function).join(name)).expect("a folder of our own");
+    }
+}
+
+fn write_functions(models: &Path, functions: &[(&str, &str)]) {
+    for (name, text) in functions {
+        let folder = models.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder of our own");
+        std::fs::write(folder.join("function.toml"), text).expect("a folder of our own");
     }
 }
 
@@ -108,6 +112,24 @@ impl Daemon {
         self.process = process;
         self.await_ready(&notified);
         self.note_report(options);
+    }
+
+    /// Has the daemon serve other functions, and returns what `gpumux reload` did.
+    pub fn reload(&mut self, functions: &[(&str, &str)]) -> Output {
+        self.check_strict();
+        let models = self.folder.path().join("models");
+        std::fs::remove_dir_all(&models).expect("a folder of our own");
+        write_functions(&models, functions);
+        let output = Command::new(binary("gpumux"))
+            .args(["reload", "--admin-socket"])
+            .arg(self.admin_socket())
+            .output()
+            .expect("gpumux starts");
+        if output.status.success() && !self.first_worker.is_empty() {
+            self.first_worker = self.worker().to_string();
+            self.reported = self.report().len();
+        }
+        output
     }
 
     /// Notes what the emulated driver has reported by now: what comes later, of this worker, was not

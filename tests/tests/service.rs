@@ -219,6 +219,39 @@ fn the_manager_hears_of_each_turn() {
 }
 
 #[test]
+fn the_manager_hears_of_a_reload() {
+    let manager = Manager::new();
+    let mut service = manager.start(manager.plain());
+    let session = Session::connect(manager.path("gpumuxd.sock")).unwrap();
+    let function = session.open("echo", SIZE).unwrap();
+    let other = manager.path("models/other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("function.toml"), ECHO).unwrap();
+    service.signal(Signal::SIGHUP);
+    let reloading = loop {
+        if let Some(message) = manager.heard() {
+            break message;
+        }
+    };
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect("it says so first");
+    assert!(since.trim().parse::<u64>().is_ok(), "{reloading}");
+    manager.await_message("READY=1");
+    let functions = manager.status().functions;
+    assert_eq!(functions.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["echo", "other"]);
+    echo(&function);
+    // What is wrong is in the log, and the daemon is as ready as before.
+    fs::write(other.join("function.toml"), "model = 3\n").unwrap();
+    service.signal(Signal::SIGHUP);
+    manager.await_message("READY=1");
+    let log = manager.log();
+    assert!(log.contains("not reloaded") && log.contains("other/function.toml:1"), "{log}");
+    assert_eq!(manager.status().functions.len(), 2);
+    echo(&function);
+    service.signal(Signal::SIGTERM);
+    assert!(service.succeeded());
+}
+
+#[test]
 fn who_connects_while_nobody_serves_is_served_by_the_next() {
     let manager = Manager::new();
     let (peers, admin) = (manager.path("peers.sock"), manager.path("operators.sock"));

@@ -5,7 +5,7 @@ use super::{ConfigError, FunctionConfig};
 use std::path::{Path, PathBuf};
 
 /// A function of the repository.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Function {
     /// Its folder's name.
     pub(crate) name: String,

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
+use tracing::error;
 
 /// Anybody whom the file system lets through to the daemon's own socket may connect; whose a peer is
 /// is decided later.
@@ -44,7 +45,8 @@ impl Doors {
     ) -> Result<Self, SupervisorError> {
         let mut doors = Self(BTreeMap::new());
         doors.0.insert(Door::Shared, Opened::bind(shared, SHARED_MODE, given)?);
-        doors.apply(tenancy)?;
+        let new = doors.prepare(tenancy)?;
+        doors.apply(tenancy, new);
         Ok(doors)
     }
 
@@ -53,27 +55,28 @@ impl Doors {
         self.0[&Door::Shared].listener.path()
     }
 
-    /// Opens what tenants have that is not open, and closes what none has any more. What stays keeps
-    /// those who wait at it. When something cannot be opened nothing
-    /// changes, save the modes of sockets that stay.
-    pub(super) fn apply(&mut self, tenancy: &Tenancy) -> Result<(), SupervisorError> {
-        let own = tenancy.iter().filter_map(|(name, tenant)| {
-            let mode = tenant.socket_mode.0;
-            tenant.socket.clone().map(|path| (Door::Of(name.to_owned()), (path, mode)))
-        });
-        let wanted: BTreeMap<Door, (PathBuf, u32)> = own.collect();
+    /// Opens what tenants have that is not open. Nobody is accepted there yet.
+    pub(super) fn prepare(&self, tenancy: &Tenancy) -> Result<Self, SupervisorError> {
         let mut new = BTreeMap::new();
-        for (door, (path, mode)) in &wanted {
-            if !self.0.values().any(|opened| opened.path == *path) {
-                new.insert(door.clone(), Opened::bind(path, *mode, None)?);
+        for (door, (path, mode)) in wanted(tenancy) {
+            if !self.0.values().any(|opened| opened.path == path) {
+                new.insert(door, Opened::bind(&path, mode, None)?);
             }
         }
-        for (door, (path, mode)) in wanted {
+        Ok(Self(new))
+    }
+
+    /// Adds what was prepared for these tenants, and closes what none has any more. What stays keeps
+    /// those who wait at it.
+    pub(super) fn apply(&mut self, tenancy: &Tenancy, Self(mut new): Self) {
+        for (door, (path, mode)) in wanted(tenancy) {
             let found = self.0.iter_mut().find(|(_, opened)| opened.path == path);
             let Some((was, opened)) = found else { continue };
             if opened.mode != mode {
-                opened.listener.permit(mode)?;
-                opened.mode = mode;
+                match opened.listener.permit(mode) {
+                    Ok(()) => opened.mode = mode,
+                    Err(error) => error!(%error, "a socket keeps the mode that it had"),
+                }
             }
             if *was == door {
                 continue;
@@ -92,7 +95,6 @@ impl Doors {
         };
         self.0.retain(|door, opened| stays(door, opened));
         self.0.append(&mut new);
-        Ok(())
     }
 
     /// Closes every door.
@@ -111,6 +113,15 @@ impl Doors {
             }
         }
     }
+}
+
+/// The sockets of tenants: where each is, and its mode.
+fn wanted(tenancy: &Tenancy) -> BTreeMap<Door, (PathBuf, u32)> {
+    let own = tenancy.iter().filter_map(|(name, tenant)| {
+        let mode = tenant.socket_mode.0;
+        tenant.socket.clone().map(|path| (Door::Of(name.to_owned()), (path, mode)))
+    });
+    own.collect()
 }
 
 impl Opened {

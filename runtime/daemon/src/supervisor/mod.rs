@@ -20,8 +20,10 @@ mod place;
 mod probe;
 mod process;
 mod quarantine;
+mod questions;
 mod registry;
 mod reload;
+mod replacement;
 mod session;
 mod tenancy;
 mod watchdog;
@@ -70,14 +72,14 @@ pub(crate) async fn run(
         metrics::MetricsListener::bind(&options.metrics_socket(), options.metrics_listen).await?;
     let registry = Arc::new(Registry::new(&functions, &options, tenancy));
     let served = tokio::select! {
-        served = plan(functions.clone(), &options) => served?,
+        served = plan(functions, &options) => served?,
         () = stop.asked() => return Ok(()),
     };
     let found = tokio::select! {
         found = devices::find(&options) => found?,
         () = stop.asked() => return Ok(()),
     };
-    let (devices, mut keepers) = Devices::start(&options, &found, served, &registry)?;
+    let (devices, mut keepers) = Devices::start(&options, found, served, &registry)?;
     tokio::select! {
         ready = devices.ready() => ready?,
         () = stop.asked() => {
@@ -85,8 +87,8 @@ pub(crate) async fn run(
             return Ok(());
         }
     }
-    let sources = (options.clone(), functions);
-    let reloader = Arc::new(Reloader::new(sources, Arc::clone(&registry), devices.clone(), doors));
+    let whom = (Arc::clone(&registry), devices.clone());
+    let reloader = Arc::new(Reloader::new(options.clone(), whom, doors));
     let figures = admin::Admin::new(Arc::clone(&registry), devices.clone(), Arc::clone(&reloader));
     let scrapes = tokio::spawn(metrics::serve(scrapers, figures.clone()));
     let admin = tokio::spawn(admin::serve(admin, figures));
@@ -114,7 +116,7 @@ pub(crate) async fn run(
     for task in [reloads, admin, scrapes] {
         task.abort();
     }
-    reloader.close().await;
+    reloader.close();
     devices.stop().await;
     Ok(())
 }
@@ -141,7 +143,7 @@ impl Stop {
 }
 
 /// A function and what its worker is to load.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Served {
     function: Function,
     plan: Option<PlanFiles>,
