@@ -11,8 +11,13 @@ use std::process::Command;
 /// The most exposure, in tenths, that `systemd-analyze security` may find.
 const EXPOSURE_MAX: u32 = 17;
 /// Units, as the packages have them.
-const UNITS: [&str; 4] =
-    ["gpumuxd.service", "gpumuxd.socket", "gpumuxd-admin.socket", "gpumux-nvidia.service"];
+const UNITS: [&str; 5] = [
+    "gpumuxd.service",
+    "gpumuxd.socket",
+    "gpumuxd-admin.socket",
+    "gpumuxd-tenant@.socket",
+    "gpumux-nvidia.service",
+];
 /// What a host has that is not ours to pack, and that the units name.
 const HOST_TARGETS: [&str; 5] =
     ["sysinit.target", "basic.target", "sockets.target", "shutdown.target", "multi-user.target"];
