@@ -24,14 +24,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Checks the package against the binaries in this folder.
 pub(crate) fn check(binaries: &Path, pytest: &[String]) -> Result<(), Failure> {
-    let package = tree::root().join("shim/python");
-    let environment = Environment::prepare("python", &package.join("requirements.txt"))?;
-    let wheel = build(&environment, &package, binaries)?;
+    let package = package();
+    let environment = environment()?;
+    build(&environment, binaries)?;
     failure::run(
         Command::new(environment.python())
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
             .args(["--no-index", "--no-deps", "--force-reinstall"])
-            .arg(&wheel),
+            .arg(wheel(binaries)?),
         "install the wheel",
     )?;
     let python = |arguments: &[&str]| {
@@ -58,15 +58,57 @@ pub(crate) fn check(binaries: &Path, pytest: &[String]) -> Result<(), Failure> {
     failure::run(python(&["pytest"]).args(pytest), "pass the Python package's tests")
 }
 
+/// Where the package is.
+fn package() -> PathBuf {
+    tree::root().join("shim/python")
+}
+
+/// What the package and its tests need, pinned by hash.
+pub(crate) fn requirements() -> PathBuf {
+    package().join("requirements.txt")
+}
+
+/// The environment that the package is built and tested in.
+fn environment() -> Result<Environment, Failure> {
+    Environment::prepare("python", &requirements())
+}
+
+/// Builds the wheel, for whoever looks for it beside these binaries.
+pub(crate) fn prepare(binaries: &Path) -> Result<(), Failure> {
+    build(&environment()?, binaries)
+}
+
+/// The folder of the wheel that was built beside these binaries.
+fn wheels(binaries: &Path) -> PathBuf {
+    binaries.join("python/wheel")
+}
+
+/// The wheel that was built beside these binaries.
+pub(crate) fn wheel(binaries: &Path) -> Result<PathBuf, Failure> {
+    let wheels = wheels(binaries);
+    let step = || format!("find the wheel in {} (`cargo xtask python` makes it)", wheels.display());
+    let mut wheel = None;
+    for entry in fs::read_dir(&wheels).step(step)? {
+        let path = entry.step(step)?.path();
+        if path.extension().is_some_and(|extension| extension == "whl") {
+            wheel = Some(path);
+        }
+    }
+    wheel.ok_or_else(|| Failure::new(step(), "there is none"))
+}
+
 /// Builds the wheel, in a folder that is emptied for the next.
-fn build(environment: &Environment, package: &Path, binaries: &Path) -> Result<PathBuf, Failure> {
-    let wheels = environment.scratch()?;
+fn build(environment: &Environment, binaries: &Path) -> Result<(), Failure> {
+    let wheels = wheels(binaries);
+    if wheels.exists() {
+        fs::remove_dir_all(&wheels).step(|| format!("empty {}", wheels.display()))?;
+    }
     failure::run(
         Command::new(environment.python())
             .args(["-m", "maturin", "build", "--quiet", "--release", "--locked", "--offline"])
             // The machine that it was built on is the one that it runs on.
             .args(["--compatibility", "linux", "--manifest-path"])
-            .arg(package.join("Cargo.toml"))
+            .arg(package().join("Cargo.toml"))
             // A folder of its own: maturin's settings would have cargo build what it shares with the
             // workspace again each time that they alternate.
             .arg("--target-dir")
@@ -77,16 +119,7 @@ fn build(environment: &Environment, package: &Path, binaries: &Path) -> Result<P
             .arg(&wheels)
             .env("PATH", cargo_first()?),
         "build the wheel",
-    )?;
-    let step = || format!("find the wheel in {}", wheels.display());
-    let mut wheel = None;
-    for entry in fs::read_dir(&wheels).step(step)? {
-        let path = entry.step(step)?.path();
-        if path.extension().is_some_and(|extension| extension == "whl") {
-            wheel = Some(path);
-        }
-    }
-    wheel.ok_or_else(|| Failure::new(step(), "maturin made none"))
+    )
 }
 
 /// The search path with the cargo that runs this chore at its head: maturin starts `cargo` by name.

@@ -2,7 +2,7 @@
 //! included.
 
 use crate::failure::{self, Failure};
-use crate::{models, shim_python, workspace};
+use crate::{models, shim_python, venv, workspace};
 use std::process::{Command, Stdio};
 
 /// Names the folder of binaries to the end-to-end tests.
@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     models::run()?;
     let binaries = workspace::build()?;
+    // The newcomer of the book finds these, and the network is not asked in the middle of a test.
+    shim_python::prepare(&binaries)?;
+    venv::fetch()?;
     let mut tests = workspace::cargo();
     if has_nextest() {
         tests.args(["nextest", "run", "--no-fail-fast"]);
