@@ -5,6 +5,7 @@ use gpumux_shim::Session;
 use gpumux_wire::status::Status;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
@@ -38,6 +39,8 @@ pub struct Options {
     pub config: String,
     /// A socket for peers elsewhere than in the daemon's folder.
     pub socket: Option<PathBuf>,
+    /// A file for its log, as JSON, to which the next daemon adds.
+    pub log: Option<PathBuf>,
 }
 
 /// Writes a model repository: (function's name, its function.toml), and what belongs beside.
@@ -326,6 +329,10 @@ fn command(folder: &Path, options: &Options) -> Command {
         .arg("--device")
         .arg(options.device.clone().unwrap_or_else(|| strict(folder)))
         .args(&options.arguments);
+    if let Some(log) = &options.log {
+        let log = File::options().create(true).append(true).open(log);
+        command.arg("--log-format=json").stderr(log.expect("a folder of the test"));
+    }
     command
 }
 

@@ -54,7 +54,7 @@ fn binaries() -> Result<PathBuf, Failure> {
         return Ok(built.into());
     }
     let binaries = workspace::build()?;
-    shim_python::prepare(&binaries)?;
+    shim_python::Package::prepare(&binaries)?;
     Ok(binaries)
 }
 

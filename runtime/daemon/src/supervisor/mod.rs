@@ -60,12 +60,11 @@ pub(crate) async fn run(
     let mut stop = Stop::listen()?;
     let mut hangups = signal(SignalKind::hangup())?;
     let tenancy = Tenancy::read(&options).map_err(|error| SupervisorError::Config(vec![error]))?;
-    let peers = given.take(given::PEERS, Type::SEQPACKET)?;
-    let doors = Doors::open(&options.socket, peers, &tenancy)?;
+    given.check(tenancy.iter().map(|(name, _)| name))?;
+    let doors = Doors::open(&options.socket, &mut given, &tenancy)?;
     doors.shared_path().clone_into(&mut options.socket);
     let admin =
         admin::AdminListener::bind(&options.admin_socket, given.take(given::ADMIN, Type::STREAM)?)?;
-    given.none_left()?;
     let scrapers =
         metrics::MetricsListener::bind(&options.metrics_socket(), options.metrics_listen).await?;
     let registry = Arc::new(Registry::new(&functions, &options, tenancy));

@@ -1,6 +1,6 @@
 //! Who is connected and what they have open: the supervisor's memory, under one short lock.
 
-use super::audit::Audit;
+use super::audit::{Audit, Refused as Refusal, What};
 use super::identity::Identity;
 use super::tenancy::{Door, Tenancy};
 use crate::config::tenant::DEFAULT;
@@ -28,7 +28,7 @@ pub(super) struct Registry {
     functions: Vec<String>,
     mapped_bytes_max: u64,
     session_mapped_bytes_max: u64,
-    pub(super) audit: Audit,
+    audit: Audit,
     /// Places for those who are turned away and heard out first.
     pub(super) turned_away: Semaphore,
     state: Mutex<State>,
@@ -180,9 +180,8 @@ impl Registry {
         let Some(tenant) = state.tenancy.of(door, peer).map(str::to_owned) else {
             let why = "no tenant has this peer: gpumuxd.toml says by socket, cgroup, uid or gid whose \
                        it is";
-            RefusalCount::add(&mut state.connections.refused, "no_tenant", 1);
             drop(state);
-            self.audit.refused(None, peer, "connection", why);
+            self.note_nobodys(peer, "no_tenant", why);
             return Err(why.to_owned());
         };
         match room_for_session(&state, &tenant, peer) {
@@ -199,10 +198,18 @@ impl Registry {
                 state.refused(&tenant).connections += 1;
                 RefusalCount::add(&mut state.connections.refused, reason, 1);
                 drop(state);
-                self.audit.refused(Some(&tenant), peer, "connection", &why);
+                let refused = Refusal { what: What::Connection, reason, why: &why };
+                self.audit.refused(Some(&tenant), peer, refused);
                 Err(why)
             }
         }
+    }
+
+    /// Notes that a peer was turned away of whom it is not known whose it is.
+    pub(super) fn note_nobodys(&self, peer: &Identity, reason: &'static str, why: &str) {
+        RefusalCount::add(&mut self.lock().connections.refused, reason, 1);
+        let refused = Refusal { what: What::Connection, reason, why };
+        self.audit.refused(None, peer, refused);
     }
 
     /// Enters a channel, if the session's tenant may have it. Says what a worker is to hold it to.
@@ -337,8 +344,8 @@ impl Registry {
         let (tenant, peer) = (entry.tenant.clone(), entry.peer.clone());
         state.refused(&tenant).opens += 1;
         drop(state);
-        let what = format!("function `{function}`");
-        self.audit.refused(Some(&tenant), &peer, &what, &refusal.to_string());
+        let (what, why) = (What::Function(function), refusal.to_string());
+        self.audit.refused(Some(&tenant), &peer, Refusal { what, reason, why: &why });
     }
 
     /// Notes that a session ends because its peer broke the protocol.
@@ -348,7 +355,8 @@ impl Registry {
         let Some(entry) = state.sessions.get(&session) else { return };
         let (tenant, peer) = (entry.tenant.clone(), entry.peer.clone());
         drop(state);
-        self.audit.refused(Some(&tenant), &peer, "session ended", what);
+        let refused = Refusal { what: What::Session, reason: "violation", why: what };
+        self.audit.refused(Some(&tenant), &peer, refused);
     }
 
     /// Who came, and what is open now.
