@@ -44,13 +44,13 @@ impl Package {
     /// Builds the wheel and installs it. `binaries` is the folder of what was built before.
     pub(crate) fn prepare(binaries: &Path) -> Result<Self, Failure> {
         let sources = tree::root().join("shim/python");
-        let environment = Environment::prepare("python", &sources.join("requirements.txt"))?;
-        let wheel = build(&environment, &sources, binaries)?;
+        let environment = Environment::prepare("python", &requirements())?;
+        build(&environment, &sources, binaries)?;
         failure::run(
             Command::new(environment.python())
                 .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
                 .args(["--no-index", "--no-deps", "--force-reinstall"])
-                .arg(&wheel),
+                .arg(wheel(binaries)?),
             "install the wheel",
         )?;
         Ok(Self { environment, sources, binaries: binaries.to_owned() })
@@ -90,15 +90,42 @@ impl Package {
     }
 }
 
+/// What the package and its tests need, pinned by hash.
+pub(crate) fn requirements() -> PathBuf {
+    tree::root().join("shim/python/requirements.txt")
+}
+
+/// The folder of the wheel that was built beside these binaries.
+fn wheels(binaries: &Path) -> PathBuf {
+    binaries.join("python/wheel")
+}
+
+/// The wheel that was built beside these binaries.
+pub(crate) fn wheel(binaries: &Path) -> Result<PathBuf, Failure> {
+    let wheels = wheels(binaries);
+    let step = || format!("find the wheel in {} (`cargo xtask python` makes it)", wheels.display());
+    let mut wheel = None;
+    for entry in fs::read_dir(&wheels).step(step)? {
+        let path = entry.step(step)?.path();
+        if path.extension().is_some_and(|extension| extension == "whl") {
+            wheel = Some(path);
+        }
+    }
+    wheel.ok_or_else(|| Failure::new(step(), "there is none"))
+}
+
 /// Builds the wheel, in a folder that is emptied for the next.
-fn build(environment: &Environment, package: &Path, binaries: &Path) -> Result<PathBuf, Failure> {
-    let wheels = environment.scratch()?;
+fn build(environment: &Environment, sources: &Path, binaries: &Path) -> Result<(), Failure> {
+    let wheels = wheels(binaries);
+    if wheels.exists() {
+        fs::remove_dir_all(&wheels).step(|| format!("empty {}", wheels.display()))?;
+    }
     failure::run(
         Command::new(environment.python())
             .args(["-m", "maturin", "build", "--quiet", "--release", "--locked", "--offline"])
             // The machine that it was built on is the one that it runs on.
             .args(["--compatibility", "linux", "--manifest-path"])
-            .arg(package.join("Cargo.toml"))
+            .arg(sources.join("Cargo.toml"))
             // A folder of its own: maturin's settings would have cargo build what it shares with the
             // workspace again each time that they alternate.
             .arg("--target-dir")
@@ -109,16 +136,7 @@ fn build(environment: &Environment, package: &Path, binaries: &Path) -> Result<P
             .arg(&wheels)
             .env("PATH", cargo_first()?),
         "build the wheel",
-    )?;
-    let step = || format!("find the wheel in {}", wheels.display());
-    let mut wheel = None;
-    for entry in fs::read_dir(&wheels).step(step)? {
-        let path = entry.step(step)?.path();
-        if path.extension().is_some_and(|extension| extension == "whl") {
-            wheel = Some(path);
-        }
-    }
-    wheel.ok_or_else(|| Failure::new(step(), "maturin made none"))
+    )
 }
 
 /// The search path with the cargo that runs this chore at its head: maturin starts `cargo` by name.

@@ -3,7 +3,7 @@
 
 use crate::failure::{self, Failure};
 use crate::shim_python::{INTERPRETER, Package};
-use crate::{models, workspace};
+use crate::{models, venv, workspace};
 use std::process::{Command, Stdio};
 
 /// Names the folder of binaries to the end-to-end tests.
@@ -19,6 +19,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     models::run()?;
     let binaries = workspace::build()?;
     let package = Package::prepare(&binaries)?;
+    // What the newcomer of the book installs; the network is not asked in the midst of a test.
+    venv::fetch()?;
     let mut tests = workspace::cargo();
     if has_nextest() {
         tests.args(["nextest", "run", "--no-fail-fast"]);

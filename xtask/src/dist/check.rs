@@ -23,7 +23,7 @@ const HOST_TARGETS: [&str; 5] =
     ["sysinit.target", "basic.target", "sockets.target", "shutdown.target", "multi-user.target"];
 const HOST_PROGRAMS: [&str; 2] = ["nvidia-smi", "nvidia-modprobe"];
 /// Files that the packages must have, from the root.
-const FILES: [&str; 17] = [
+const FILES: [&str; 19] = [
     "usr/bin/gpumux",
     "usr/bin/gpumuxd",
     "usr/include/gpumux.h",
@@ -33,6 +33,8 @@ const FILES: [&str; 17] = [
     "usr/lib/tmpfiles.d/gpumux.conf",
     "usr/share/bash-completion/completions/gpumux",
     "usr/share/doc/gpumux/copyright",
+    "usr/share/doc/gpumux/docs/SUMMARY.md",
+    "usr/share/doc/gpumux/docs/reference/status.schema.json",
     "usr/share/doc/gpumux/LICENSE-APACHE",
     "usr/share/doc/gpumux/LICENSE-MIT",
     "usr/share/doc/gpumux/README.md",
