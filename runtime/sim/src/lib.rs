@@ -1,0 +1,22 @@
+//! The scheduler on simulated time: the same [`gpumux_core::Scheduler`] that a worker drives, driven
+//! here by made-up arrivals and a model of a device, as fast as the CPU goes.
+//!
+//! What a simulation says is what follows from its profiles. It says nothing of how fast a device is.
+//!
+//! - [`profile`]: how long batches take; [`arrivals`]: when requests come and how long they are;
+//! - [`device`]: what runs where, and how what runs beside slows it; [`simulation`]: the events in their
+//!   order; [`history`]: what happened, for whoever looks on.
+
+#![forbid(unsafe_code)]
+
+pub mod arrivals;
+pub mod device;
+mod file;
+pub mod history;
+pub mod profile;
+mod random;
+pub mod simulation;
+
+pub use file::FileError;
+pub use profile::Profile;
+pub use simulation::{Incident, Simulation, World};
