@@ -248,7 +248,8 @@ mod tests {
                     let (id, lane) = (BatchId(u32::from(lane)), LaneId(lane));
                     let work = batches[lane.index()].1;
                     device.hold(lane, id, work);
-                    (0..work.steps()).for_each(|step| device.issue(at(begin), lane, step, &mut out));
+                    (0..work.steps())
+                        .for_each(|step| device.issue(at(begin), lane, step, &mut out));
                 }
                 (_, Some(next)) => {
                     device.retire(next.at, next.lane, &mut out);
@@ -262,7 +263,8 @@ mod tests {
     #[test]
     fn alone_a_batch_takes_its_time_and_its_copies() {
         assert_eq!(ends(&[(5, work(1000.0, 1.0))]), [1005]);
-        let copied = Work { copy_in_nanos: 100.0, copy_out_nanos: 50.0, segments: 4, ..work(1000.0, 0.5) };
+        let copied =
+            Work { copy_in_nanos: 100.0, copy_out_nanos: 50.0, segments: 4, ..work(1000.0, 0.5) };
         assert_eq!(copied.steps(), 6);
         assert_eq!(ends(&[(0, copied)]), [1150]);
     }

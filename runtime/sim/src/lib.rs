@@ -6,15 +6,18 @@
 //! - [`profile`]: how long batches take; [`arrivals`]: when requests come and how long they are;
 //! - [`device`]: what runs where, and how what runs beside slows it; [`simulation`]: the events in their
 //!   order; [`history`]: what happened, for whoever looks on.
+//! - [`check`]: rules that every history must keep; [`seeds`]: small random worlds to check them in.
 
 #![forbid(unsafe_code)]
 
 pub mod arrivals;
+pub mod check;
 pub mod device;
 mod file;
 pub mod history;
 pub mod profile;
 mod random;
+pub mod seeds;
 pub mod simulation;
 
 pub use file::FileError;

@@ -39,7 +39,10 @@ mod tests {
     #[test]
     fn a_seed_means_these_numbers() {
         let mut one = stream(7, Purpose::Gaps, 0);
-        assert_eq!([one.next_u64(), one.next_u64()], [16_046_041_343_225_761_205, 995_032_270_771_533_213]);
+        assert_eq!(
+            [one.next_u64(), one.next_u64()],
+            [16_046_041_343_225_761_205, 995_032_270_771_533_213]
+        );
         let mut other = stream(7, Purpose::Lengths, 0);
         assert_ne!(stream(7, Purpose::Gaps, 0).next_u64(), other.next_u64());
     }

@@ -141,7 +141,11 @@ impl World {
         let waiting: u32 = self.functions.iter().map(|function| function.queue).sum();
         let batch_max = self.functions.iter().map(|function| function.max_batch).max();
         let running = u32::from(lanes) * batch_max.unwrap_or(0);
-        Limits { requests: waiting + running + self.inherited + 1, lanes, run_ahead: self.run_ahead }
+        Limits {
+            requests: waiting + running + self.inherited + 1,
+            lanes,
+            run_ahead: self.run_ahead,
+        }
     }
 }
 

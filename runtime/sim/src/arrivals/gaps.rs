@@ -64,11 +64,7 @@ pub struct Gaps {
 enum Process {
     Poisson(Exp<f64>),
     Gamma(Gamma<f64>),
-    Mmpp2 {
-        per_s: [f64; 2],
-        leave_per_s: [f64; 2],
-        state: usize,
-    },
+    Mmpp2 { per_s: [f64; 2], leave_per_s: [f64; 2], state: usize },
     File(std::vec::IntoIter<f64>),
 }
 
@@ -80,7 +76,9 @@ impl GapRule {
     pub fn check(&self) -> Result<(), String> {
         let rate = |per_s: f64| {
             let sane = per_s > 0.0 && per_s <= PER_S_MAX;
-            sane.then_some(()).ok_or_else(|| format!("a rate above 0 and up to {PER_S_MAX} a second, not {per_s}"))
+            sane.then_some(()).ok_or_else(|| {
+                format!("a rate above 0 and up to {PER_S_MAX} a second, not {per_s}")
+            })
         };
         match self {
             Self::Poisson { per_s } => rate(*per_s),
@@ -97,7 +95,8 @@ impl GapRule {
             }
             Self::File { speed, .. } => {
                 let sane = *speed > 0.0 && *speed <= 1e6;
-                sane.then_some(()).ok_or_else(|| format!("a `speed` above 0 and up to 1e6, not {speed}"))
+                sane.then_some(())
+                    .ok_or_else(|| format!("a `speed` above 0 and up to 1e6, not {speed}"))
             }
         }
     }

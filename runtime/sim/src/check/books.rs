@@ -31,6 +31,8 @@ pub(super) struct Open {
     pub(super) arrival: Arrival,
     pub(super) batch: Option<BatchId>,
     pub(super) cancelled: bool,
+    /// It arrived behind suspects of its function, and waits for their trials.
+    pub(super) barred: bool,
 }
 
 impl Open {
@@ -48,7 +50,6 @@ impl Open {
 #[derive(Clone, Debug)]
 pub(super) struct Running {
     pub(super) lane: LaneId,
-    pub(super) function: FunctionId,
     pub(super) members: Vec<RequestId>,
     pub(super) begun: MonoTime,
     /// How many segments it has, once it is bound.
@@ -116,7 +117,7 @@ impl Books {
     pub(super) fn enter(&mut self, now: MonoTime, seen: &Seen<'_>) {
         match seen {
             Seen::Event(event) => self.enter_event(*event),
-            Seen::Begin { batch, lane, function, members } => {
+            Seen::Begin { batch, lane, function: _, members } => {
                 let mut on_trial = false;
                 for member in *members {
                     if let Some(open) = self.open_mut(*member) {
@@ -126,7 +127,6 @@ impl Books {
                 }
                 let running = Running {
                     lane: *lane,
-                    function: *function,
                     members: members.to_vec(),
                     begun: now,
                     segments: None,
@@ -163,7 +163,11 @@ impl Books {
                     self.requests.resize(place + 1, None);
                 }
                 self.recovering |= arrival.past != Past::New;
-                self.requests[place] = Some(Open { arrival, batch: None, cancelled: false });
+                let suspects =
+                    |open: &&Open| open.is_suspect() && open.arrival.function == arrival.function;
+                let barred = self.all_open().any(|open| suspects(&open));
+                self.requests[place] =
+                    Some(Open { arrival, batch: None, cancelled: false, barred });
             }
             Event::Cancelled { request } => {
                 if let Some(open) = self.open_mut(request) {

@@ -39,9 +39,10 @@ fn one_outcome(books: &Books, _: MonoTime, seen: &Seen<'_>) -> Result<(), String
         }),
         Seen::Release { batch } => {
             let members = books.batches.get(batch).map(|running| &running.members);
-            let left = members.into_iter().flatten().find(|it| {
-                books.open(**it).is_some_and(|open| open.batch == Some(*batch))
-            });
+            let left = members
+                .into_iter()
+                .flatten()
+                .find(|it| books.open(**it).is_some_and(|open| open.batch == Some(*batch)));
             hold(left.is_none(), || format!("{batch:?} is over, and {left:?} in it has no outcome"))
         }
         Seen::End => {
@@ -91,7 +92,10 @@ fn queue_bound(books: &Books, _: MonoTime, seen: &Seen<'_>) -> Result<(), String
                 };
                 let waiting = books.waiting().filter(new).count();
                 hold(waiting <= spec.queue as usize, || {
-                    format!("{waiting} wait for function {function}, whose queue holds {}", spec.queue)
+                    format!(
+                        "{waiting} wait for function {function}, whose queue holds {}",
+                        spec.queue
+                    )
                 })?;
             }
             Ok(())
@@ -252,13 +256,7 @@ fn trials(books: &Books, _: MonoTime, seen: &Seen<'_>) -> Result<(), String> {
     }
     let beside = books.batches.len();
     hold(beside == 0, || format!("{batch:?} is on trial beside {beside} batches"))?;
-    let barred = |open: &&Open| {
-        let of = |other: &&Open| {
-            other.is_suspect() && other.arrival.function == open.arrival.function
-        };
-        books.all_open().any(|other| of(&other))
-    };
-    let innocent = |open: &&Open| open.arrival.past == Past::Innocent && !barred(open);
+    let innocent = |open: &&Open| open.arrival.past == Past::Innocent && !open.barred;
     let first = books.all_open().find(innocent);
     hold(first.is_none(), || format!("{batch:?} is on trial before an innocent: {first:?}"))
 }

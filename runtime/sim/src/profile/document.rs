@@ -1,7 +1,7 @@
 //! A profile as it stands in its file, and the check that makes it one.
 
-use super::axis::{Axis, Kind};
 use super::Profile;
+use super::axis::{Axis, Kind};
 use crate::file::{FileError, Source};
 use serde::Deserialize;
 use toml::Spanned;

@@ -167,22 +167,23 @@ impl Profile {
     /// How wrong the interpolation is; none when no axis has an inner point to leave out.
     pub fn error(&self) -> Option<InterpolationError> {
         let (mut worst, mut sum, mut points) = (0.0f64, 0.0, 0u32);
-        let mut leave_out = |axis: &Axis, rest: &mut dyn Iterator<Item = [usize; 2]>, axis_first| {
-            for [one, other] in rest {
-                let along = |place| match axis_first {
-                    0 => self.at(place, one, other),
-                    1 => self.at(one, place, other),
-                    _ => self.at(one, other, place),
-                };
-                for inner in 1..axis.len().saturating_sub(1) {
-                    let known = along(inner);
-                    let wrong = (axis.without(inner).mix(along) - known).abs() / known;
-                    worst = worst.max(wrong);
-                    sum += wrong;
-                    points += 1;
+        let mut leave_out =
+            |axis: &Axis, rest: &mut dyn Iterator<Item = [usize; 2]>, axis_first| {
+                for [one, other] in rest {
+                    let along = |place| match axis_first {
+                        0 => self.at(place, one, other),
+                        1 => self.at(one, place, other),
+                        _ => self.at(one, other, place),
+                    };
+                    for inner in 1..axis.len().saturating_sub(1) {
+                        let known = along(inner);
+                        let wrong = (axis.without(inner).mix(along) - known).abs() / known;
+                        worst = worst.max(wrong);
+                        sum += wrong;
+                        points += 1;
+                    }
                 }
-            }
-        };
+            };
         let grid = |one: usize, other: usize| {
             (0..one).flat_map(move |first| (0..other).map(move |second| [first, second]))
         };

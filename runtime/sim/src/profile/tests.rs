@@ -64,9 +64,8 @@ fn more_work_or_fewer_sms_never_take_less() {
 #[test]
 fn outside_of_the_grid_it_errs_on_the_side_of_longer_or_is_refused() {
     assert_eq!(micros(64, 1, 3), 175.0);
-    let outside = |sms, batch, length| {
-        profile().nanos(Shape { sms, batch, length }).unwrap_err().to_string()
-    };
+    let outside =
+        |sms, batch, length| profile().nanos(Shape { sms, batch, length }).unwrap_err().to_string();
     assert!(outside(7, 1, 16).contains("sms from 8 to 32, and 7"));
     assert!(outside(8, 5, 16).contains("batches from 1 to 4, and 5"));
     assert!(outside(8, 1, 129).contains("lengths from 16 to 128, and 129"));
@@ -102,7 +101,11 @@ fn a_file_that_is_no_profile_is_refused_with_its_line() {
         ("[250, 450, 850], ", "", "p.toml:10: duration_us: 1 entries here"),
         ("[400, 800, 1600]", "[400, 300, 1600]", "less than the shorter length"),
         ("[900, 2200, 4400]", "[300, 2200, 4400]", "less than the smaller batch"),
-        ("[175, 275, 475]", "[251, 275, 475]", "p.toml:11: duration_us at sms 32, batch 1, length 16"),
+        (
+            "[175, 275, 475]",
+            "[251, 275, 475]",
+            "p.toml:11: duration_us at sms 32, batch 1, length 16",
+        ),
         ("[175, 275, 475]", "[0, 275, 475]", "a time above 0"),
         ("[175, 275, 475]", "[nan, 275, 475]", "a time above 0"),
         ("segment_us = 500", "segment_us = 0", "p.toml:13: `segment_us` is 0"),
