@@ -15,6 +15,14 @@ pub enum FileError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// It could not be written.
+    #[error("{} could not be written: {source}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// Something on one of its lines.
     #[error("{}:{line}: {what}", path.display())]
     Line {

@@ -69,6 +69,11 @@ enum Process {
 }
 
 impl GapRule {
+    /// Whether arrivals end by themselves.
+    pub fn ends(&self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+
     /// What is wrong with the rule's numbers, if anything.
     ///
     /// # Errors

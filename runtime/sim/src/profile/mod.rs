@@ -94,7 +94,7 @@ impl Profile {
         Self::checked(&Source { path: path.to_owned(), text: text.to_owned() })
     }
 
-    fn checked(source: &Source) -> Result<Self, FileError> {
+    pub(crate) fn checked(source: &Source) -> Result<Self, FileError> {
         source.toml::<Document>()?.check(source)
     }
 
