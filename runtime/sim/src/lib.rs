@@ -30,3 +30,6 @@ pub use profile::Profile;
 pub use report::Report;
 pub use scenario::{RunOptions, Scenario};
 pub use simulation::{Incident, Simulation, World};
+
+/// The names of the policies that there are.
+pub const POLICIES: &[&str] = &gpumux_core::policy::NAMES;
