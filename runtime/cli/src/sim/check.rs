@@ -9,9 +9,9 @@ use gpumux_sim::seeds::{self, Checked};
 /// Which worlds to check.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// The first seed, and the only one unless --seeds says more
-    #[arg(long, env = "GPUMUX_SEED", default_value_t = 0)]
-    seed: u64,
+    /// The first seed, and the only one unless --seeds says more; 0 when absent
+    #[arg(long, env = "GPUMUX_SEED")]
+    seed: Option<u64>,
     /// How many seeds from there; 1 with --seed, else 2000
     #[arg(long)]
     seeds: Option<u64>,
@@ -26,9 +26,9 @@ pub(crate) struct Options {
 /// [`Failure::RuleBroken`] names the seeds in which a rule was broken.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let Options { seed, seeds, policy } = options;
-    let count = seeds.unwrap_or(if *seed == 0 { 2_000 } else { 1 });
+    let count = seeds.unwrap_or(if seed.is_some() { 1 } else { 2_000 });
     let (mut sum, mut broken) = (Checked::default(), Vec::new());
-    for seed in (*seed..=u64::MAX).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+    for seed in (seed.unwrap_or(0)..=u64::MAX).take(usize::try_from(count).unwrap_or(usize::MAX)) {
         match seeds::check(seed, policy) {
             Ok(checked) => sum += checked,
             Err(seeds::SeedFailure::Policy(error)) => return Err(Failure::arguments(error)),

@@ -1,6 +1,7 @@
 //! Which files are scenarios, and that a run of one adds up.
 
 use super::*;
+use crate::check::Checker;
 use gpumux_core::MonoTime;
 
 fn options(seed: u64) -> RunOptions {
@@ -40,6 +41,23 @@ fn every_arrival_is_counted_once_and_a_seed_gives_them_again() {
     assert_eq!(sum, all.arrivals);
     assert_eq!(report, scenario.run(&options(1), |_| ()).unwrap());
     assert_ne!(report.all, scenario.run(&options(2), |_| ()).unwrap().all);
+}
+
+/// Under a load that fills queues, so that every kind of outcome is there.
+#[test]
+fn no_rule_is_broken_in_the_example() {
+    let scenario = Scenario::example().unwrap();
+    let busy = GapRule::Mmpp2 { per_s: [500.0, 6_000.0], leave_per_s: [2.0, 2.0] };
+    let scenario = scenario.with_arrivals(busy).unwrap();
+    let requests = Requests::new(&scenario, 3, 10_000).unwrap();
+    let world = scenario.world("fifo");
+    let watch = (Checker::new(&world), Recorder::new(&scenario, None));
+    let simulation = Simulation::new(&world, &scenario, requests, None, watch).unwrap();
+    let (ended, (checker, recorder)) = simulation.run();
+    assert_eq!(checker.into_broken(), None);
+    let figures = recorder.report(&scenario, &options(3), ended).all;
+    let all = [figures.done, figures.deadline_missed, figures.refused_queue_full];
+    assert!(all.iter().all(|count| *count > 100), "{figures:?}");
 }
 
 #[test]
