@@ -4,6 +4,7 @@
 mod admin;
 mod audit;
 mod channels;
+mod check;
 mod devices;
 mod doors;
 mod emulated;
@@ -27,6 +28,7 @@ mod tenancy;
 mod watchdog;
 mod worker;
 
+pub(crate) use check::check;
 pub(crate) use emulated::DriverPlace;
 pub(crate) use error::SupervisorError;
 pub(crate) use given::Given;
@@ -59,7 +61,7 @@ pub(crate) async fn run(
     let functions = config::load(&options.models).map_err(SupervisorError::Config)?;
     let mut stop = Stop::listen()?;
     let mut hangups = signal(SignalKind::hangup())?;
-    let tenancy = Tenancy::read(&options).map_err(|error| SupervisorError::Config(vec![error]))?;
+    let (tenancy, _) = Tenancy::read(&options).map_err(SupervisorError::Config)?;
     let peers = given.take(given::PEERS, Type::SEQPACKET)?;
     let doors = Doors::open(&options.socket, peers, &tenancy)?;
     doors.shared_path().clone_into(&mut options.socket);

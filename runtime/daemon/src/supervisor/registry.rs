@@ -111,8 +111,8 @@ impl Registry {
     ) -> Self {
         Self {
             functions: functions.iter().map(|function| function.name.clone()).collect(),
-            mapped_bytes_max: options.mapped_bytes_max,
-            session_mapped_bytes_max: options.session_mapped_bytes_max,
+            mapped_bytes_max: options.mapped_bytes_max.0,
+            session_mapped_bytes_max: options.session_mapped_bytes_max.0,
             audit: Audit::default(),
             turned_away: Semaphore::new(TURNED_AWAY_MAX),
             state: Mutex::new(State {

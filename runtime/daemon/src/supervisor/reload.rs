@@ -77,13 +77,15 @@ impl Reloader {
         let wrong = |errors: Vec<ConfigError>| {
             errors.iter().map(ConfigError::to_string).collect::<Vec<_>>()
         };
-        let tenancy = Tenancy::read(&self.options).map_err(|error| wrong(vec![error]))?;
+        let (tenancy, settings) = Tenancy::read(&self.options).map_err(wrong)?;
         let functions = config::load(&self.options.models).map_err(wrong)?;
         doors.apply(&tenancy).map_err(|error| vec![error.to_string()])?;
         let (reload, limits) = self.registry.set_tenants(tenancy);
         doors.serve(&self.registry, &self.devices);
         limits.iter().for_each(|limits| self.devices.limit(limits));
-        Ok(Reload { needs_restart: changed(&self.functions, &functions), ..reload })
+        let mut needs_restart = settings.differs(&self.options.served);
+        needs_restart.extend(changed(&self.functions, &functions));
+        Ok(Reload { needs_restart, ..reload })
     }
 }
 
