@@ -5,11 +5,12 @@ use gpumux_shim::Session;
 use gpumux_wire::status::Status;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use tempfile::TempDir;
 
 /// A running daemon. Dropping it kills it.
@@ -38,20 +39,26 @@ pub struct Options {
     pub config: String,
     /// A socket for peers elsewhere than in the daemon's folder.
     pub socket: Option<PathBuf>,
+    /// A file for its log, as JSON, to which the next daemon adds.
+    pub log: Option<PathBuf>,
 }
 
 /// Writes a model repository: (function's name, its function.toml), and what belongs beside.
 fn repository(folder: &Path, functions: &[(&str, &str)], options: &Options) {
     let models = folder.join("models");
-    for (name, text) in functions {
-        let folder = models.join(name);
-        std::fs::create_dir_all(&folder).expect("a folder of our own");
-        std::fs::write(folder.join("function.toml"), text).expect("a folder of our own");
-    }
+    write_functions(&models, functions);
     std::fs::write(folder.join("gpumuxd.toml"), &options.config).expect("a folder of our own");
     for (function, file) in &options.beside {
         let name = file.file_name().expect("a file has a name");
         symlink(file, models.join(function).join(name)).expect("a folder of our own");
+    }
+}
+
+fn write_functions(models: &Path, functions: &[(&str, &str)]) {
+    for (name, text) in functions {
+        let folder = models.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder of our own");
+        std::fs::write(folder.join("function.toml"), text).expect("a folder of our own");
     }
 }
 
@@ -108,6 +115,24 @@ impl Daemon {
         self.process = process;
         self.await_ready(&notified);
         self.note_report(options);
+    }
+
+    /// Has the daemon serve other functions, and returns what `gpumux reload` did.
+    pub fn reload(&mut self, functions: &[(&str, &str)]) -> Output {
+        self.check_strict();
+        let models = self.folder.path().join("models");
+        std::fs::remove_dir_all(&models).expect("a folder of our own");
+        write_functions(&models, functions);
+        let output = Command::new(binary("gpumux"))
+            .args(["reload", "--admin-socket"])
+            .arg(self.admin_socket())
+            .output()
+            .expect("gpumux starts");
+        if output.status.success() && !self.first_worker.is_empty() {
+            self.first_worker = self.worker().to_string();
+            self.reported = self.report().len();
+        }
+        output
     }
 
     /// Notes what the emulated driver has reported by now: what comes later, of this worker, was not
@@ -326,6 +351,10 @@ fn command(folder: &Path, options: &Options) -> Command {
         .arg("--device")
         .arg(options.device.clone().unwrap_or_else(|| strict(folder)))
         .args(&options.arguments);
+    if let Some(log) = &options.log {
+        let log = File::options().create(true).append(true).open(log);
+        command.arg("--log-format=json").stderr(log.expect("a folder of the test"));
+    }
     command
 }
 

@@ -1,5 +1,5 @@
 //! What the end-to-end tests stand on: the folder of binaries, a daemon of their own, and peers that
-//! are processes.
+//! are processes, of other languages too.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ pub mod footprint;
 pub mod golden;
 pub mod hostile;
 mod peer;
+pub mod programs;
 pub mod raw;
 
 pub use binaries::{BIN_DIR, binary, shared_state};

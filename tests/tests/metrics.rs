@@ -32,6 +32,8 @@ const EMBED: (&str, &str) = (
      pad = { fill = { input_ids = 0 }, mask = \"attention_mask\" }\nmax_batch = 1\ndevice = 1\n",
 );
 const NULL: (&str, &str) = ("null", "model = \"builtin:null\"\nlength = { max = 64 }\n");
+/// The tenant of a configuration that names none, and the only one.
+const TENANT: (&str, &str) = ("tenant", "default");
 /// Text that has the emulated device misbehave.
 const HANG: &[u8] = b"gpumux-poison:hang";
 const ILLEGAL: &[u8] = b"gpumux-poison:illegal";
@@ -187,6 +189,13 @@ fn what_the_start_says(daemon: &Daemon, moved: &mut Moved) {
     moved.is(&page, "gpumux_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     moved.is(&page, "gpumux_draining", &[], 0.0);
     moved.is(&page, "gpumux_mapped_limit_bytes", &[], 123_456_789.0);
+    for (family, limit) in [
+        ("gpumux_tenant_sessions_limit", 512.0),
+        ("gpumux_tenant_channels_limit", 1024.0),
+        ("gpumux_tenant_mapped_limit_bytes", 123_456_789.0),
+    ] {
+        moved.is(&page, family, &[TENANT], limit);
+    }
     let first = [("device", "0"), ("emulated", "true")];
     let labels = [first[0], first[1], ("policy", "fifo"), ("partitions", "green contexts")];
     moved.is(&page, "gpumux_device_info", &labels, 1.0);
@@ -225,11 +234,12 @@ fn sessions_and_channels(daemon: &Daemon, session: &Session, moved: &mut Moved) 
     let echo = session.open("echo", SIZE).expect("it is served");
     let after = Page::of(daemon);
     let bytes = Geometry::new(SIZE).expect("a possible size").total_bytes();
-    moved.is(&after, "gpumux_sessions", &[], 1.0);
-    moved.grew((&before, &after), "gpumux_channels", &[], 1.0);
-    moved.grew((&before, &after), "gpumux_mapped_bytes", &[], {
-        u32::try_from(bytes).expect("it is small").into()
-    });
+    let bytes = f64::from(u32::try_from(bytes).expect("it is small"));
+    for (family, labels) in [("gpumux", &[][..]), ("gpumux_tenant", &[TENANT])] {
+        moved.is(&after, &format!("{family}_sessions"), labels, 1.0);
+        moved.grew((&before, &after), &format!("{family}_channels"), labels, 1.0);
+        moved.grew((&before, &after), &format!("{family}_mapped_bytes"), labels, bytes);
+    }
     moved.grew((&before, &after), "gpumux_function_channels", &[("function", "echo")], 1.0);
     echo
 }
@@ -308,14 +318,28 @@ fn those_that_are_turned_away(daemon: &Daemon, session: &Session, moved: &mut Mo
     let _left = Page::once(daemon, alone);
     // One of the places of this user is taken.
     let crowd: Vec<_> = (1..256).map(|_| RawSession::connect(&daemon.socket())).collect();
-    Session::connect(daemon.socket()).expect_err("there is no place");
-    let after = Page::of(daemon);
+    // Until more are refused than the audit has lines for.
+    let mut turned_away = 0.0;
+    let left_out = |page: &Page| page.value("gpumux_tenant_audit_lines_left_out_total", &[TENANT]);
+    let after = loop {
+        for _ in 0..20 {
+            Session::connect(daemon.socket()).expect_err("there is no place");
+            turned_away += 1.0;
+        }
+        let page = Page::of(daemon);
+        if left_out(&page) > left_out(&before) {
+            break page;
+        }
+    };
     let pages = (&before, &after);
     let unknown = [("reason", "unknown_function")];
     moved.grew(pages, "gpumux_opens_refused_total", &unknown, 1.0);
     moved.grew(pages, "gpumux_violations_total", &[], 1.0);
     let full = [("reason", "user_sessions_full")];
-    moved.rose(pages, "gpumux_connections_refused_total", &full);
+    moved.grew(pages, "gpumux_connections_refused_total", &full, turned_away);
+    moved.grew(pages, "gpumux_tenant_connections_refused_total", &[TENANT], turned_away);
+    moved.grew(pages, "gpumux_tenant_opens_refused_total", &[TENANT], 1.0);
+    moved.rose(pages, "gpumux_tenant_audit_lines_left_out_total", &[TENANT]);
     moved.grew(pages, "gpumux_connections_accepted_total", &[], 256.0);
     drop(crowd);
     let _left = Page::once(daemon, alone);

@@ -11,7 +11,7 @@ use nix::sys::socket::{bind, listen, socket};
 use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -107,6 +107,30 @@ impl Manager {
             .stdin(first.try_clone().expect("room for a descriptor"))
             .stdout(second.try_clone().expect("room for a descriptor"));
         command
+    }
+
+    /// The same, with tenants.
+    fn with_tenants(&self, names: &str, first: &OwnedFd, second: &OwnedFd) -> Command {
+        let mut command = self.with_sockets(names, first, second);
+        command.arg("--config").arg(self.path("gpumuxd.toml"));
+        command
+    }
+
+    /// Writes a configuration with one tenant, whose socket is there.
+    fn configure(&self, tenant: &str, socket: &Path) {
+        let text = format!("[tenant.{tenant}]\nsocket = \"{}\"\n", socket.display());
+        fs::write(self.path("gpumuxd.toml"), text).expect("a folder of our own");
+    }
+
+    /// Has the daemon read its configuration, and returns why it does not, if so.
+    fn reload(&self, admin: &Path) -> Result<(), String> {
+        let mut gpumux = Command::new(binary("gpumux"));
+        let output = gpumux.args(["reload", "--admin-socket"]).arg(admin).output();
+        let output = output.expect("gpumux starts");
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8(output.stderr).expect("it writes text")),
+        }
     }
 
     /// Starts a daemon and waits until it says that it is ready.
@@ -219,6 +243,39 @@ fn the_manager_hears_of_each_turn() {
 }
 
 #[test]
+fn the_manager_hears_of_a_reload() {
+    let manager = Manager::new();
+    let mut service = manager.start(manager.plain());
+    let session = Session::connect(manager.path("gpumuxd.sock")).unwrap();
+    let function = session.open("echo", SIZE).unwrap();
+    let other = manager.path("models/other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("function.toml"), ECHO).unwrap();
+    service.signal(Signal::SIGHUP);
+    let reloading = loop {
+        if let Some(message) = manager.heard() {
+            break message;
+        }
+    };
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect("it says so first");
+    assert!(since.trim().parse::<u64>().is_ok(), "{reloading}");
+    manager.await_message("READY=1");
+    let functions = manager.status().functions;
+    assert_eq!(functions.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["echo", "other"]);
+    echo(&function);
+    // What is wrong is in the log, and the daemon is as ready as before.
+    fs::write(other.join("function.toml"), "model = 3\n").unwrap();
+    service.signal(Signal::SIGHUP);
+    manager.await_message("READY=1");
+    let log = manager.log();
+    assert!(log.contains("not reloaded") && log.contains("other/function.toml:1"), "{log}");
+    assert_eq!(manager.status().functions.len(), 2);
+    echo(&function);
+    service.signal(Signal::SIGTERM);
+    assert!(service.succeeded());
+}
+
+#[test]
 fn who_connects_while_nobody_serves_is_served_by_the_next() {
     let manager = Manager::new();
     let (peers, admin) = (manager.path("peers.sock"), manager.path("operators.sock"));
@@ -288,6 +345,89 @@ fn a_socket_that_is_not_what_its_name_says_is_refused() {
     );
     assert!(said.contains("LISTEN_FD"), "{said}");
     assert!(manager.path("packets.sock").exists(), "they are not ours to remove");
+}
+
+#[test]
+fn a_tenants_socket_is_its_own_and_stays() {
+    let manager = Manager::new();
+    let (shop, admin) = (manager.path("shop.sock"), manager.path("operators.sock"));
+    let first = listening(&shop, SockType::SeqPacket);
+    let second = listening(&admin, SockType::Stream);
+    fs::set_permissions(&shop, fs::Permissions::from_mode(0o600)).unwrap();
+    manager.configure("shop", &shop);
+    let early = call_in(shop.clone());
+    await_connection(&first);
+    let mut service = manager.start(manager.with_tenants("tenant-shop:admin", &first, &second));
+    let function = early.join().expect("it was served");
+    let tenant_of = |session: usize| {
+        let output = Command::new(binary("gpumux"))
+            .args(["status", "--json", "--admin-socket"])
+            .arg(&admin)
+            .output()
+            .expect("gpumux starts");
+        let status: Status = serde_json::from_slice(&output.stdout).expect("the documented JSON");
+        status.sessions.get(session).map(|session| session.tenant.clone())
+    };
+    assert_eq!(tenant_of(0).as_deref(), Some("shop"));
+    // It cannot be another's, or elsewhere, and a configuration that says so changes nothing.
+    manager.configure("shop", &manager.path("elsewhere.sock"));
+    let said = manager.reload(&admin).unwrap_err();
+    assert!(said.contains("`[tenant.shop]` does not say `socket = "), "{said}");
+    manager.configure("desk", &shop);
+    let said = manager.reload(&admin).unwrap_err();
+    assert!(said.contains("which `[tenant.desk]` has as its `socket`"), "{said}");
+    echo(&function);
+    // Its tenant goes: nobody waits at it in vain. It comes back: it has it again.
+    manager.configure("desk", &manager.path("desk.sock"));
+    manager.reload(&admin).unwrap();
+    while tenant_of(0).is_some() {}
+    let refused = Session::connect(&shop).unwrap_err().to_string();
+    assert!(refused.contains("no tenant has this peer"), "{refused}");
+    echo(&call_in(manager.path("desk.sock")).join().expect("that one is served"));
+    manager.configure("shop", &shop);
+    manager.reload(&admin).unwrap();
+    echo(&call_in(shop.clone()).join().expect("it is served again"));
+    assert!(!manager.path("desk.sock").exists(), "the daemon made that one");
+    service.signal(Signal::SIGTERM);
+    assert!(service.succeeded());
+    // Nobody serves, and it is as it was made.
+    assert_eq!(fs::metadata(&shop).unwrap().permissions().mode() & 0o777, 0o600);
+    let meanwhile = call_in(shop);
+    await_connection(&first);
+    let _service = manager.start(manager.with_tenants("tenant-shop:admin", &first, &second));
+    echo(&meanwhile.join().expect("it was served"));
+}
+
+#[test]
+fn a_socket_of_no_tenant_is_refused() {
+    let manager = Manager::new();
+    let path = manager.path("shop.sock");
+    let first = listening(&path, SockType::SeqPacket);
+    let second = listening(&manager.path("second.sock"), SockType::SeqPacket);
+    let refused = |names: &str, tenant: &str, socket: &Path| {
+        manager.configure(tenant, socket);
+        manager.refused(&mut manager.with_tenants(names, &first, &second))
+    };
+    let desk = manager.path("desk.sock");
+    for (said, complaint) in [
+        (
+            refused("tenant-shop:peers", "desk", &desk),
+            "`tenant-shop` that the service manager gave: nothing is served under that name",
+        ),
+        (
+            refused("tenant-shop:peers", "shop", &desk),
+            "and `[tenant.shop]` does not say `socket = ",
+        ),
+        (
+            refused("tenant-desk:peers", "shop", &path),
+            "`tenant-desk` that the service manager gave",
+        ),
+        (refused("peers:admin", "shop", &path), "`peers` that the service manager gave: it is at"),
+        (refused("tenant-shop:tenant-shop", "shop", &path), "there are several of that name"),
+    ] {
+        assert!(said.contains(complaint), "{said}");
+    }
+    assert!(path.exists(), "it is not ours to remove");
 }
 
 #[test]

@@ -77,8 +77,15 @@ fn a_glance_shows_what_an_operator_asks_first() {
     for expected in ["p90 < 10m", "yes, 100.0 %", "100.0 % of 20", "0/1024"] {
         assert!(row.contains(expected), "no `{expected}` in\n{page}");
     }
-    let sessions = page.split("SESSION").nth(1).expect("a table of sessions");
-    assert!(line(sessions, "1").contains("echo"), "the session:\n{page}");
+    let tenant = line(&page, "default");
+    for expected in ["1/512", "1/1024", " of 4.0 GiB", "20", "*"] {
+        assert!(tenant.contains(expected), "no `{expected}` in\n{page}");
+    }
+    let not_opened: Vec<&str> = tenant.split_whitespace().skip(8).take(2).collect();
+    assert_eq!(not_opened, ["0", "1"], "nobody turned away, one function not opened:\n{page}");
+    let sessions = page.split("SESSION ").nth(1).expect("a table of sessions");
+    let session = line(sessions, "1");
+    assert!(session.contains("default") && session.contains("echo"), "the session:\n{page}");
     assert!(!page.contains('\x1b'), "a pipe gets no colours:\n{page}");
 }
 

@@ -1,6 +1,9 @@
 //! Tenants: whose a peer is, what it may open, what it may have, and what an operator reads of it.
 
-use gpumux_shim::{ChannelSize, OpenError, OpenRefusal, Outcome, Reason, Session, SubmitOptions};
+use gpumux_shim::{
+    ChannelSize, OpenError, OpenRefusal, Outcome, Reason, Refusal, Session, SubmitError,
+    SubmitOptions,
+};
 use gpumux_tests::{Daemon, Options, binary};
 use nix::sys::signal::{Signal, kill};
 use std::path::{Path, PathBuf};
@@ -200,6 +203,8 @@ fn tenants_are_reloaded_and_a_bad_configuration_changes_nothing() {
     assert!(desk.open("ocr-de", SIZE).is_err(), "its tenant is gone");
     let back = Session::connect(node.socket("desk")).unwrap();
     assert_eq!(echo(&back.open("ocr-de", SIZE).unwrap()), Outcome::Done);
+    // What a tenant may not have any more is taken from it, and it is told so.
+    let taken = shop.open("ocr-de", SIZE).unwrap();
     // A signal does the same.
     std::fs::write(node.daemon.config(), &good).unwrap();
     kill(node.daemon.pid(), Signal::SIGHUP).unwrap();
@@ -208,6 +213,14 @@ fn tenants_are_reloaded_and_a_bad_configuration_changes_nothing() {
     };
     node.daemon.await_status(|status| is_back(&status.tenants));
     assert_eq!(echo(&embed), Outcome::Done);
+    assert_eq!(echo(&taken), Outcome::Refused(Refusal::because(Reason::Restarted)));
+    let refused = OpenRefusal::UnknownFunction { name: "ocr-de".to_owned(), nearest: None };
+    assert_eq!(taken.request(5).unwrap_err(), SubmitError::Restarted(refused.into()));
+    let of_shop = |status: &gpumux_wire::status::Status| {
+        let shop = status.tenants.iter().find(|tenant| tenant.name == "shop");
+        shop.map(|shop| shop.channels)
+    };
+    node.daemon.await_status(|status| of_shop(status) == Some(1));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! included.
 
 use crate::failure::{self, Failure};
-use crate::{models, shim_python, workspace};
+use crate::shim_python::{INTERPRETER, Package};
+use crate::{models, venv, workspace};
 use std::process::{Command, Stdio};
 
 /// Names the folder of binaries to the end-to-end tests.
@@ -17,6 +18,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     models::run()?;
     let binaries = workspace::build()?;
+    let package = Package::prepare(&binaries)?;
+    // What the newcomer of the book installs; the network is not asked in the midst of a test.
+    venv::fetch()?;
     let mut tests = workspace::cargo();
     if has_nextest() {
         tests.args(["nextest", "run", "--no-fail-fast"]);
@@ -24,13 +28,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         tests.args(["test", "--no-fail-fast"]);
     }
     tests.args(["--release", "--workspace", "--all-targets"]).args(&arguments.filter);
-    failure::run(tests.env(BIN_DIR, &binaries), "pass the tests")?;
+    tests.env(BIN_DIR, &binaries).env(INTERPRETER, package.interpreter());
+    failure::run(&mut tests, "pass the tests")?;
     let mut examples = workspace::cargo();
     examples.args(["test", "--release", "--workspace", "--doc"]);
     failure::run(examples.env(BIN_DIR, &binaries), "pass the examples in the documentation")?;
     match arguments.filter {
         Some(_) => Ok(()),
-        None => shim_python::check(&binaries, &[]),
+        None => package.check(&[]),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// Chores are built by the same profile, so the binaries lie beside this one.
-fn bin_dir() -> Result<PathBuf, Failure> {
+pub(crate) fn bin_dir() -> Result<PathBuf, Failure> {
     let this = env::current_exe().step(|| "find the folder of binaries".to_owned())?;
     let folder = this.parent().map(PathBuf::from);
     folder.ok_or_else(|| Failure::new("find the folder of binaries", "xtask has no folder"))

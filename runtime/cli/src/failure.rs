@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use thiserror::Error;
 
 /// See the file's head.
@@ -22,6 +23,14 @@ pub(crate) enum Failure {
         path: PathBuf,
         /// What the kernel said.
         source: std::io::Error,
+    },
+    /// No daemon that serves, for as long as was to be waited.
+    #[error("nothing is served after {}: {seen}", humantime::format_duration(*limit))]
+    NotServing {
+        /// How long that was.
+        limit: Duration,
+        /// What was seen last.
+        seen: String,
     },
     /// The daemon answered with something else than was asked for.
     #[error("the daemon's answer could not be understood: {0}: is it of this release?")]
@@ -154,7 +163,9 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Arguments(_) => 2,
-            Self::DaemonAbsent { .. } | Self::Connect(ConnectError::DaemonAbsent { .. }) => 3,
+            Self::DaemonAbsent { .. }
+            | Self::NotServing { .. }
+            | Self::Connect(ConnectError::DaemonAbsent { .. }) => 3,
             Self::Connect(_) | Self::Open(_) | Self::NotThere(_) => 4,
             Self::Input(_) => 5,
             Self::NoResult(_) | Self::Wait(_) => 6,

@@ -3,7 +3,6 @@
 use crate::admin::AdminSocket;
 use crate::failure::Failure;
 use clap::Args;
-use gpumux_wire::reload::Reload;
 use std::io::Write;
 
 /// How.
@@ -27,23 +26,27 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         serde_json::to_writer(&out, &reload).map_err(std::io::Error::from)?;
         writeln!(out)?;
     }
-    let Reload { errors, tenants_added, tenants_changed, tenants_removed, needs_restart } = reload;
-    if !errors.is_empty() {
-        return Err(Failure::NotReloaded(errors.join("\n  ")));
+    if !reload.errors.is_empty() {
+        return Err(Failure::NotReloaded(reload.errors.join("\n  ")));
     }
     if options.json {
         return Ok(());
     }
     let mut same = true;
-    for (names, how) in
-        [(tenants_added, "added"), (tenants_changed, "changed"), (tenants_removed, "removed")]
-    {
+    for (what, how, names) in [
+        ("function", "added", reload.functions_added),
+        ("function", "changed", reload.functions_changed),
+        ("function", "removed", reload.functions_removed),
+        ("tenant", "added", reload.tenants_added),
+        ("tenant", "changed", reload.tenants_changed),
+        ("tenant", "removed", reload.tenants_removed),
+    ] {
         for name in names {
             same = false;
-            writeln!(out, "tenant `{name}` was {how}")?;
+            writeln!(out, "{what} `{name}` was {how}")?;
         }
     }
-    for what in needs_restart {
+    for what in reload.needs_restart {
         same = false;
         writeln!(out, "{what}: this needs a restart of gpumuxd")?;
     }

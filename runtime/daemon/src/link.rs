@@ -86,6 +86,12 @@ pub(crate) enum ToWorker {
         /// The channel.
         attachment: Attachment,
     },
+    /// Read nothing more that is asked of these functions, finish what was accepted of them, and say
+    /// so: another worker has other functions in their place.
+    Retire {
+        /// Their names.
+        functions: Vec<String>,
+    },
     /// Send figures.
     Report,
     /// Admit nothing more, finish what was admitted, and say so.
@@ -142,4 +148,11 @@ pub(crate) enum FromWorker {
     DeviceReport(DeviceStatus),
     /// Nothing is admitted, waits or runs.
     Drained,
+    /// What was accepted of the functions that retire has ended.
+    Retired,
+    /// A channel is left: this worker has no hand in its memory any more.
+    Left {
+        /// The channel.
+        attachment: Attachment,
+    },
 }

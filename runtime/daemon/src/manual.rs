@@ -14,7 +14,7 @@ SIGTERM, SIGINT
 Drain: nothing new is admitted, and what was admitted is answered. A second one ends at once.
 .TP
 SIGHUP
-Read the configuration anew, as `gpumux reload` does: tenants change, and what needs a restart is named in the log.
+Read the configuration anew, as `gpumux reload` does: tenants and functions change, and what needs a restart is named in the log.
 .SH CONFIGURATION
 Each option with a variable is a key of gpumuxd.toml too: `\-\-hang\-limit` is `hang_limit`. The command line wins over
 the environment, that over the file, and the file over the default. Unknown keys and wrong values are refused with file, line and

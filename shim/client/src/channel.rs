@@ -23,10 +23,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// How long after its wake-up channel closed a channel may wait for the control socket to say why:
-/// a daemon that dies closes one after the other.
-pub(crate) const SETTLE: Duration = Duration::from_secs(1);
-
 /// One open function.
 #[derive(Debug)]
 pub(crate) struct Channel {

@@ -40,6 +40,11 @@
 //! are told why ([`SubmitError::Restarted`]). Where none comes in time it is [`Reason::DaemonLost`]. A
 //! session that the daemon ended, because this side broke the protocol, is over.
 
+/// The programs of the guide are compiled with those of this documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/rust.md")]
+struct Guide;
+
 mod attendant;
 mod bell;
 mod channel;

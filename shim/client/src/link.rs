@@ -1,6 +1,6 @@
 //! How a channel loses who serves it, and comes to the next.
 
-use crate::channel::{Channel, Memory, SETTLE};
+use crate::channel::{Channel, Memory};
 use crate::clock;
 use crate::control::{Opened, Standing};
 use crate::error::{Loss, OpenError, ReopenError};
@@ -45,9 +45,10 @@ impl Channel {
         let refused = || absence.refusal.clone().map(|refusal| Loss::Restarted(refusal.into()));
         let loss = match standing {
             Standing::Over(loss) => Some(loss.clone()),
-            // The daemon lives and has let this channel go.
+            // The daemon lives and has let this channel go; it is asked why.
             Standing::Alive { epoch } if *epoch == absence.epoch => {
-                (absence.since + SETTLE <= now).then_some(Loss::Gone(Reason::WorkerLost))
+                (absence.until.max(absence.settled()) <= now)
+                    .then_some(Loss::Gone(Reason::WorkerLost))
             }
             Standing::Alive { .. } | Standing::Gone => {
                 (absence.until <= now).then(|| refused().unwrap_or(Loss::Gone(Reason::DaemonLost)))
@@ -63,11 +64,13 @@ impl Channel {
     }
 
     /// Makes the memory ready for the next worker, and says what to present it as; `None` when there
-    /// is nothing to present over the connection of this epoch.
+    /// is nothing to present over the connection of this epoch yet.
     pub(crate) fn to_present(&self, epoch: u64) -> Option<(ChannelId, &str, &Memory)> {
         let mut state = self.lock();
         match &state.link {
             Link::Away(absence) if absence.epoch != epoch => (),
+            // To this daemon the name is in use until it is told otherwise.
+            Link::Away(absence) if absence.settled() <= clock::now() => self.control.close(self.id),
             Link::Up { .. } | Link::Away(_) | Link::Ended(_) => return None,
         }
         state.side = PeerSide::start_over(&self.memory.mapping);
@@ -75,7 +78,7 @@ impl Channel {
     }
 
     /// Takes the daemon's answer. Says whether the matter is settled.
-    pub(crate) fn answered(&self, answer: Result<Opened, OpenError>) -> bool {
+    pub(crate) fn answered(&self, epoch: u64, answer: Result<Opened, OpenError>) -> bool {
         let mut state = self.lock();
         let Link::Away(absence) = &mut state.link else {
             // It ended while the question was on its way.
@@ -90,6 +93,9 @@ impl Channel {
                 self.end(&mut state, Loss::Restarted(ReopenError::SignatureChanged));
             }
             Ok(opened) => self.resume(&mut state, opened),
+            Err(OpenError::Refused(OpenRefusal::Unavailable { .. })) if absence.epoch == epoch => {
+                self.end(&mut state, Loss::Gone(Reason::WorkerLost));
+            }
             Err(OpenError::Refused(refusal @ OpenRefusal::Unavailable { .. })) => {
                 absence.refusal = Some(refusal);
                 return false;

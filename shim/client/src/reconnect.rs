@@ -101,7 +101,7 @@ impl Reconnector {
         let connection = self.control.connection();
         let question = Question { channel: id, function, memory };
         let ready = |socket: &OwnedFd| self.await_answer(socket, &Standing::Alive { epoch });
-        channel.answered(self.control.ask(&connection, &question, ready))
+        channel.answered(epoch, self.control.ask(&connection, &question, ready))
     }
 
     /// Waits for a packet for as long as somebody waits for what it says.

@@ -10,6 +10,9 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long a channel whose wake-up channel has closed waits for the control socket to say why.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// See the file's head.
 pub(crate) struct State {
     pub(crate) side: PeerSide,
@@ -56,6 +59,14 @@ pub(crate) struct Absence {
     pub(crate) until: Instant,
     /// The last refusal that may pass.
     pub(crate) refusal: Option<OpenRefusal>,
+}
+
+impl Absence {
+    /// When the control socket has said what there is to say: a daemon that dies closes one after the
+    /// other.
+    pub(crate) fn settled(&self) -> Instant {
+        self.since + SETTLE
+    }
 }
 
 impl State {

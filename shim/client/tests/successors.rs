@@ -106,6 +106,14 @@ impl Connection {
         }
     }
 
+    /// The channel that the peer has no use for any more.
+    fn closed(&self) -> ChannelId {
+        match packet::receive(&self.0, 1).unwrap() {
+            (ToDaemon::Close { channel }, _) => channel,
+            (other, _) => panic!("asked {other:?}"),
+        }
+    }
+
     fn say(&self, message: &ToPeer) {
         packet::send(&self.0, message, &[]).unwrap();
     }
@@ -329,17 +337,47 @@ fn a_violation_is_told_and_nobody_is_asked_again() {
 }
 
 #[test]
-fn a_channel_that_a_living_daemon_lets_go_is_not_presented_again() {
+fn a_channel_that_a_living_daemon_lets_go_is_presented_to_it_once() {
     let place = Place::new();
-    let (session, function, fake, connection, worker) = start(&place);
+    let unknown = OpenRefusal::UnknownFunction { name: "echo".to_owned(), nearest: None };
+    let why = "the device is lost".to_owned();
+    let unavailable = OpenRefusal::Unavailable { name: "echo".to_owned(), why };
+    let lost = Outcome::Refused(Refusal::because(Reason::WorkerLost));
+    for (refusal, outcome, error) in [
+        (unknown.clone(), RESTARTED, SubmitError::Restarted(unknown.into())),
+        (unavailable, lost, SubmitError::Lost(Reason::WorkerLost)),
+    ] {
+        let (session, function, fake, connection, worker) = start(&place);
+        let pending = submit(&function, 1, None);
+        drop(worker);
+        let daemon = || {
+            assert_eq!(connection.closed(), ChannelId(0));
+            connection.refuse(refusal);
+        };
+        let (reply, ()) = both(|| pending.wait().unwrap(), daemon);
+        assert_eq!(reply.outcome(), outcome);
+        assert_eq!(function.request(5).unwrap_err(), error);
+        assert!(!fake.is_asked());
+        let daemon = || connection.open(signature(5));
+        let (function, mut worker) = both(|| session.open("echo", SIZE).unwrap(), daemon);
+        both(|| expect_echo(submit(&function, 2, None), 2), || worker.serve(1));
+    }
+}
+
+#[test]
+fn a_living_daemon_may_take_a_channel_again() {
+    let place = Place::new();
+    let (_session, function, _fake, connection, worker) = start(&place);
     let pending = submit(&function, 1, None);
     drop(worker);
-    let lost = Outcome::Refused(Refusal::because(Reason::WorkerLost));
-    assert_eq!(pending.wait().unwrap().outcome(), lost);
-    assert_eq!(function.request(5).unwrap_err(), SubmitError::Lost(Reason::WorkerLost));
-    assert!(!fake.is_asked());
-    let daemon = || connection.open(signature(5));
-    let (function, mut worker) = both(|| session.open("echo", SIZE).unwrap(), daemon);
+    let peer = || expect_echo(pending, 1);
+    let daemon = || {
+        connection.closed();
+        let mut worker = connection.open(signature(5));
+        worker.serve(1);
+        worker
+    };
+    let ((), mut worker) = both(peer, daemon);
     both(|| expect_echo(submit(&function, 2, None), 2), || worker.serve(1));
 }
 

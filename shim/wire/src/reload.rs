@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 pub struct Reload {
     /// What is wrong with the new configuration, with file and line. Then nothing has changed.
     pub errors: Vec<String>,
+    /// Functions that are served now and were not.
+    pub functions_added: Vec<String>,
+    /// Functions that are served in another way, or by another model.
+    pub functions_changed: Vec<String>,
+    /// Functions that are served no more. Their channels are closed.
+    pub functions_removed: Vec<String>,
     /// Tenants that there are now and were not.
     pub tenants_added: Vec<String>,
     /// Tenants that have other sockets, rights or limits now.

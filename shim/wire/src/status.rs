@@ -57,7 +57,7 @@ pub struct ConnectionStatus {
     pub mapped_bytes_max: u64,
 }
 
-/// A tenant: what it has, what it may have, and what it was refused.
+/// A tenant: what it has, what it may have, and what it was refused since it was configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TenantStatus {

@@ -11,14 +11,19 @@ use std::process::Command;
 /// The most exposure, in tenths, that `systemd-analyze security` may find.
 const EXPOSURE_MAX: u32 = 17;
 /// Units, as the packages have them.
-const UNITS: [&str; 4] =
-    ["gpumuxd.service", "gpumuxd.socket", "gpumuxd-admin.socket", "gpumux-nvidia.service"];
+const UNITS: [&str; 5] = [
+    "gpumuxd.service",
+    "gpumuxd.socket",
+    "gpumuxd-admin.socket",
+    "gpumuxd-tenant@.socket",
+    "gpumux-nvidia.service",
+];
 /// What a host has that is not ours to pack, and that the units name.
 const HOST_TARGETS: [&str; 5] =
     ["sysinit.target", "basic.target", "sockets.target", "shutdown.target", "multi-user.target"];
 const HOST_PROGRAMS: [&str; 2] = ["nvidia-smi", "nvidia-modprobe"];
 /// Files that the packages must have, from the root.
-const FILES: [&str; 20] = [
+const FILES: [&str; 22] = [
     "etc/gpumux/gpumuxd.toml",
     "usr/bin/gpumux",
     "usr/bin/gpumuxd",
@@ -29,6 +34,8 @@ const FILES: [&str; 20] = [
     "usr/lib/tmpfiles.d/gpumux.conf",
     "usr/share/bash-completion/completions/gpumux",
     "usr/share/doc/gpumux/copyright",
+    "usr/share/doc/gpumux/docs/SUMMARY.md",
+    "usr/share/doc/gpumux/docs/reference/status.schema.json",
     "usr/share/doc/gpumux/LICENSE-APACHE",
     "usr/share/doc/gpumux/LICENSE-MIT",
     "usr/share/doc/gpumux/README.md",

@@ -3,9 +3,10 @@
 use super::text::{
     align, bytes, cell, counted, fitting, mean_batch, micros, percent, sm_time, uptime,
 };
+use comfy_table::Cell;
 use gpumux_wire::status::{
     ConnectionStatus, DeviceStatus, FunctionStatus, OutcomeCounts, RefusalCount, SessionStatus,
-    Status, share,
+    Status, TenantStatus, share,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub(super) fn page(status: &Status) -> String {
     let mut sections = vec![head(status)];
     sections.extend(status.devices.iter().map(|one| device(one, up)));
     sections.push(functions(&status.functions));
-    sections.extend(tenants(&status.functions));
+    sections.extend(tenants(status));
     sections.push(sessions(&status.sessions));
     sections.join("\n\n")
 }
@@ -183,35 +184,76 @@ pub(super) fn quarantine(name: &str, why: &str) -> String {
     format!("{name} is quarantined: {why}: `gpumux functions clear {name}` serves it again")
 }
 
-/// What each tenant had, all functions together; nothing where nobody had anything.
-fn tenants(functions: &[FunctionStatus]) -> Option<String> {
-    let mut tenants: BTreeMap<&str, (OutcomeCounts, u64, Vec<&str>)> = BTreeMap::new();
-    for function in functions {
-        for it in &function.tenants {
-            let (outcomes, sm_ns, names) = tenants.entry(&it.tenant).or_default();
-            outcomes.add(it.outcomes);
-            *sm_ns += it.sm_ns;
-            names.push(&function.name);
-        }
+/// What each tenant has of what it may have, what it was refused, and what it had of all functions
+/// together.
+fn tenants(status: &Status) -> Option<String> {
+    let mut uses: BTreeMap<&str, (OutcomeCounts, u64)> = BTreeMap::new();
+    for it in status.functions.iter().flat_map(|function| &function.tenants) {
+        let (outcomes, sm_ns) = uses.entry(&it.tenant).or_default();
+        outcomes.add(it.outcomes);
+        *sm_ns += it.sm_ns;
     }
-    if tenants.is_empty() {
+    let configured = status.tenants.iter().map(|tenant| (tenant.name.as_str(), Some(tenant)));
+    let mut all: BTreeMap<&str, Option<&TenantStatus>> =
+        uses.keys().map(|name| (*name, None)).collect();
+    all.extend(configured);
+    if all.is_empty() {
         return None;
     }
-    let mut rows =
-        fitting(&["TENANT", "DONE", "REFUSED", "LATE", "CANCELLED", "SM-SECONDS", "FUNCTIONS"]);
-    for (tenant, (outcomes, sm_ns, names)) in tenants {
+    let mut rows = fitting(&[
+        "TENANT",
+        "SESSIONS",
+        "CHANNELS",
+        "MAPPED",
+        "TURNED AWAY",
+        "NOT OPENED",
+        "DONE",
+        "REFUSED",
+        "LATE",
+        "CANCELLED",
+        "SM-SECONDS",
+        "MAY OPEN",
+    ]);
+    for (name, tenant) in all {
+        let (outcomes, sm_ns) = uses.get(name).copied().unwrap_or_default();
+        let [sessions, channels, mapped, turned_away, not_opened, may_open] = quotas(tenant);
         rows.add_row([
-            tenant.to_owned(),
-            outcomes.done.to_string(),
-            outcomes.refused.to_string(),
-            outcomes.deadline_missed.to_string(),
-            outcomes.cancelled.to_string(),
-            sm_time(sm_ns),
-            names.join(", "),
+            cell(name, false),
+            sessions,
+            channels,
+            mapped,
+            turned_away,
+            not_opened,
+            cell(outcomes.done.to_string(), false),
+            cell(outcomes.refused.to_string(), false),
+            cell(outcomes.deadline_missed.to_string(), false),
+            cell(outcomes.cancelled.to_string(), false),
+            cell(sm_time(sm_ns), false),
+            may_open,
         ]);
     }
-    align(&mut rows, 1..6);
+    align(&mut rows, 1..11);
     Some(rows.to_string())
+}
+
+/// What a tenant has and may have. What it has all of stands out: it gets no more. One that is not
+/// configured any more has nothing, and what it had is still told.
+fn quotas(tenant: Option<&TenantStatus>) -> [Cell; 6] {
+    let Some(tenant) = tenant else {
+        let gone = cell("(not configured any more)", false);
+        let none = || cell("-", false);
+        return [none(), none(), none(), none(), none(), gone];
+    };
+    let of = |has: u32, max: u32| cell(format!("{has}/{max}"), has >= max);
+    let (mapped, mapped_max) = (tenant.mapped_bytes, tenant.mapped_bytes_max);
+    [
+        of(tenant.sessions, tenant.sessions_max),
+        of(tenant.channels, tenant.channels_max),
+        cell(format!("{} of {}", bytes(mapped), bytes(mapped_max)), mapped >= mapped_max),
+        cell(tenant.refused_connections.to_string(), tenant.refused_connections > 0),
+        cell(tenant.refused_opens.to_string(), tenant.refused_opens > 0),
+        cell(tenant.functions.join(", "), false),
+    ]
 }
 
 /// Peers that are connected.
@@ -219,13 +261,14 @@ pub(super) fn sessions(sessions: &[SessionStatus]) -> String {
     if sessions.is_empty() {
         return "no peer is connected".to_owned();
     }
-    let mut rows = fitting(&["SESSION", "PID", "UID", "MAPPED", "FUNCTIONS"]);
+    let mut rows = fitting(&["SESSION", "PID", "UID", "MAPPED", "TENANT", "FUNCTIONS"]);
     for session in sessions.iter().take(SESSIONS_SHOWN) {
         rows.add_row([
             session.id.to_string(),
             session.pid.to_string(),
             session.uid.to_string(),
             bytes(session.mapped_bytes),
+            session.tenant.clone(),
             session.functions.join(", "),
         ]);
     }

@@ -3,11 +3,13 @@
 //! - `glance`: devices, functions, tenants and sessions on one page;
 //! - `depth`: everything about one function;
 //! - `watch`: the same page again at an interval;
+//! - `wait`: until there is something to show;
 //! - `text`: how numbers and tables look.
 
 mod depth;
 mod glance;
 mod text;
+mod wait;
 mod watch;
 
 use crate::admin::AdminSocket;
@@ -36,8 +38,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s",
           value_parser = interval)]
     watch: Option<Duration>,
+    /// Wait until the daemon serves on each of its devices, for at most this long
+    #[arg(long, value_name = "SPAN")]
+    wait: Option<humantime::Duration>,
     /// Print the JSON schema of the document instead; no daemon is asked
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["function", "json", "watch", "wait"])]
     schema: bool,
 }
 
@@ -56,6 +61,9 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// [`Failure`]: no daemon, no such function, or nowhere to print.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(limit) = options.wait {
+        wait_for(options, limit.into())?;
+    }
     let shown = if options.schema {
         show(&schema()?)
     } else if let Some(interval) = options.watch {
@@ -78,6 +86,11 @@ fn show(page: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{page}")?;
     stdout.flush()
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn wait_for(options: &Options, limit: Duration) -> Result<(), Failure> {
+    wait::until_served(&options.socket, limit).await
 }
 
 #[tokio::main(flavor = "current_thread")]

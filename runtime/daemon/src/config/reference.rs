@@ -251,9 +251,9 @@ fn daemon_page() -> String {
          is, and so is a value\n  out of its range. `gpumuxd --check-config` says all of it at once and \
          starts nothing; its exit code is 0 or 1.\n\
          - The options stand above the first `[tenant.NAME]`.\n\
-         - `gpumux reload` and SIGHUP read the file anew. Tenants change at once. An option that would \
-         be another needs a restart\n  and is named, with its line. A file with a mistake changes \
-         nothing.\n",
+         - `gpumux reload` and SIGHUP read the file anew. Tenants and functions change at once. An option \
+         that would be another\n  needs a restart and is named, with its line. A file with a mistake \
+         changes nothing.\n",
     );
     for (heading, keys) in sections() {
         let rows: Vec<Row> = keys.iter().map(option_row).collect();
@@ -318,7 +318,7 @@ fn installed_file() -> String {
         "gpumuxd.toml: the daemon's options, and its tenants. Everything here is a comment: each key \
          stands with its default, or with an example where it has none. Take the # away from what is to \
          be otherwise, look with `gpumuxd --check-config`, and apply it with `systemctl restart gpumuxd`; \
-         for tenants `gpumux reload` is enough. The reference is \
+         for tenants and functions `gpumux reload` is enough. The reference is \
          /usr/share/doc/gpumux/docs/reference/gpumuxd-toml.md.",
     );
     for (heading, keys) in sections() {

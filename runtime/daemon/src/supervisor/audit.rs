@@ -1,5 +1,6 @@
-//! A line for each refused connection and each refused channel. Who causes them is not trusted, so
-//! each tenant's lines are bounded, and what was left out is counted in the next one.
+//! A line for each connection, function and session that a peer was refused. Who causes them is not
+//! trusted, so each tenant's lines are bounded, and what was left out is counted in the next one; what
+//! a peer chose is in fields alone, which every format of the log quotes.
 
 use super::identity::Identity;
 use crate::clock::Clock;
@@ -14,6 +15,27 @@ use tracing::warn;
 const LINES: Pace = Pace { interval: Duration::from_secs(1), burst: Duration::from_secs(10) };
 /// What stands for the tenant of those who have none.
 const NOBODY: &str = "(none)";
+
+/// What a peer did not get, or no longer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What<'a> {
+    /// A session.
+    Connection,
+    /// The function of this name.
+    Function(&'a str),
+    /// The session that it had: it broke the protocol.
+    Session,
+}
+
+/// A refusal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused<'a> {
+    pub(super) what: What<'a>,
+    /// The word for it in metrics.
+    pub(super) reason: &'static str,
+    /// What the peer is told.
+    pub(super) why: &'a str,
+}
 
 /// See the file's head.
 #[derive(Debug, Default)]
@@ -48,16 +70,24 @@ impl Lines {
 
 impl Audit {
     /// Notes that something was refused to a peer.
-    pub(super) fn refused(&self, tenant: Option<&str>, peer: &Identity, what: &str, why: &str) {
+    pub(super) fn refused(&self, tenant: Option<&str>, peer: &Identity, refused: Refused<'_>) {
         let name = tenant.unwrap_or(NOBODY);
         let line = {
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             lines.entry(name.to_owned()).or_insert(Lines::NONE).next(Clock.now())
         };
-        if let Some(left_out) = line {
-            let Identity { pid, uid, gid, cgroup } = peer;
-            warn!(target: "gpumux::audit", tenant = name, pid, uid, gid, cgroup, left_out, why, "refused: {what}");
-        }
+        let Some(left_out) = line else { return };
+        let (Identity { pid, uid, gid, cgroup }, Refused { what, reason, why }) = (peer, refused);
+        let (what, function) = match what {
+            What::Connection => ("connection", None),
+            What::Function(function) => ("function", Some(function)),
+            What::Session => ("session", None),
+        };
+        warn!(
+            target: "gpumux::audit",
+            tenant = name, pid, uid, gid, cgroup, what, function, reason, why, left_out,
+            "refused"
+        );
     }
 
     /// Lines of a tenant that were left out since the daemon's start.

@@ -55,38 +55,42 @@ impl Kept {
 
 /// See the file's head.
 #[derive(Debug, Default)]
-pub(super) struct Channels(BTreeMap<Attachment, Kept>);
+pub(super) struct Channels {
+    served: BTreeMap<Attachment, Kept>,
+    /// Those that the worker is to leave, before their peers are told.
+    withdrawn: BTreeMap<Attachment, Kept>,
+}
 
 impl Channels {
     pub(super) fn insert(&mut self, attachment: Attachment, kept: Kept) {
-        self.0.insert(attachment, kept);
+        self.served.insert(attachment, kept);
     }
 
     pub(super) fn remove(&mut self, attachment: Attachment) -> Option<Kept> {
-        self.0.remove(&attachment)
+        self.served.remove(&attachment)
     }
 
     pub(super) fn get(&self, attachment: Attachment) -> Option<&Kept> {
-        self.0.get(&attachment)
+        self.served.get(&attachment)
     }
 
     pub(super) fn get_mut(&mut self, attachment: Attachment) -> Option<&mut Kept> {
-        self.0.get_mut(&attachment)
+        self.served.get_mut(&attachment)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = Attachment> + '_ {
-        self.0.keys().copied()
+        self.served.keys().copied()
     }
 
     /// Holds the channels of a tenant to other limits, whoever serves them next.
     pub(super) fn limit(&mut self, limits: &TenantLimits) {
-        let its = self.0.values_mut().filter(|kept| kept.limits.tenant == limits.tenant);
+        let its = self.served.values_mut().filter(|kept| kept.limits.tenant == limits.tenant);
         its.for_each(|kept| kept.limits = limits.clone());
     }
 
     /// Every ledger, with its function's name.
     pub(super) fn ledgers(&self) -> impl Iterator<Item = (&str, &Ledger)> {
-        self.0.values().map(|kept| (kept.function.as_str(), &kept.ledger))
+        self.served.values().map(|kept| (kept.function.as_str(), &kept.ledger))
     }
 
     /// Requests that wait for a worker, by function.
@@ -105,7 +109,7 @@ impl Channels {
 
     /// Gives all channels up, for `why`.
     pub(super) fn give_up(&mut self, why: &str) {
-        for kept in std::mem::take(&mut self.0).into_values() {
+        for kept in std::mem::take(&mut self.served).into_values() {
             kept.hang_up();
             if let Some(answer) = kept.answer {
                 let _gone = answer.send(Err(why.to_owned()));
@@ -113,9 +117,42 @@ impl Channels {
         }
     }
 
+    /// Hangs up the channels of some functions, as far as a worker has served them.
+    pub(super) fn hang_up(&mut self, is_of: impl Fn(&str) -> bool) {
+        let is_one = |kept: &Kept| kept.answer.is_none() && is_of(&kept.function);
+        let those = self.served.extract_if(.., |_, kept| is_one(kept));
+        those.for_each(|(_, kept)| kept.hang_up());
+    }
+
+    /// Takes a channel out that its worker is to leave before its peer is told.
+    pub(super) fn withdraw(&mut self, attachment: Attachment) {
+        if let Some(kept) = self.served.remove(&attachment) {
+            self.withdrawn.insert(attachment, kept);
+        }
+    }
+
+    /// No worker has a hand in a channel any more that was withdrawn.
+    pub(super) fn left(&mut self, attachment: Attachment) {
+        if let Some(kept) = self.withdrawn.remove(&attachment) {
+            kept.hang_up();
+        }
+    }
+
+    /// There is no worker: none has a hand in what was withdrawn.
+    pub(super) fn are_left(&mut self) {
+        std::mem::take(&mut self.withdrawn).into_values().for_each(|kept| kept.hang_up());
+    }
+
+    /// Gives one channel up that no worker has.
+    pub(super) fn give_one_up(&mut self, attachment: Attachment) {
+        if let Some(kept) = self.served.remove(&attachment) {
+            kept.hang_up();
+        }
+    }
+
     /// Gives one channel up that a worker does not serve.
     pub(super) fn refuse(&mut self, attachment: Attachment, why: String) {
-        let Some(kept) = self.0.remove(&attachment) else { return };
+        let Some(kept) = self.served.remove(&attachment) else { return };
         match kept.answer {
             Some(answer) => drop(answer.send(Err(why))),
             None => kept.hang_up(),

@@ -11,10 +11,10 @@ use crate::options::{DeviceChoice, PartitionChoice, SupervisorOptions};
 use gpumux_wire::doctor::{Form, PartitionReport};
 use gpumux_wire::status::{DeviceStatus, FunctionStatus};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{error, warn};
 
 /// How long the devices may take to be looked at.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
@@ -38,8 +38,26 @@ pub(super) struct Found {
 #[derive(Clone, Debug)]
 pub(super) struct Devices {
     workers: Arc<[Worker]>,
+    found: Arc<[Found]>,
+    serving: Arc<Mutex<Serving>>,
+}
+
+/// What is served where.
+#[derive(Debug, Default)]
+struct Serving {
+    functions: Vec<Served>,
     /// By function, the place of its device.
-    places: Arc<HashMap<String, usize>>,
+    places: HashMap<String, usize>,
+}
+
+/// Functions that are served in place of those before.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    pub(super) added: Vec<String>,
+    pub(super) changed: Vec<String>,
+    pub(super) removed: Vec<String>,
+    /// What the configuration says and a daemon that runs does not do.
+    pub(super) needs_restart: Vec<String>,
 }
 
 /// Finds the devices to serve, by looking at them in a process of its own.
@@ -110,32 +128,72 @@ impl Devices {
     /// Starts a worker for each device, with the functions that are placed there.
     pub(super) fn start(
         options: &SupervisorOptions,
-        found: &[Found],
+        found: Vec<Found>,
         functions: Vec<Served>,
         registry: &Arc<Registry>,
     ) -> Result<(Self, JoinSet<()>), SupervisorError> {
-        let mut by_device: Vec<Vec<Served>> = found.iter().map(|_| Vec::new()).collect();
-        let mut places = HashMap::new();
-        let placed =
-            place(found, functions.iter().map(Placing::of)).map_err(|(function, device)| {
-                SupervisorError::NoSuchDevice { function, device, count: found.len() }
-            })?;
-        for (served, place) in functions.into_iter().zip(placed) {
-            places.insert(served.function.name.clone(), place);
-            by_device[place].push(served);
-        }
+        let serving = Serving::place(&found, functions, &HashMap::new())?;
         let (mut workers, mut keepers) = (Vec::new(), JoinSet::new());
-        for (device, functions) in found.iter().zip(by_device) {
+        for (place, device) in found.iter().enumerate() {
+            let functions = serving.at(place);
             let (worker, keeper) = Worker::new(options, device.clone(), functions, registry)?;
             workers.push(worker);
             keepers.spawn(keeper);
         }
-        Ok((Self { workers: workers.into(), places: Arc::new(places) }, keepers))
+        let serving = Arc::new(Mutex::new(serving));
+        Ok((Self { workers: workers.into(), found: found.into(), serving }, keepers))
+    }
+
+    fn serving(&self) -> MutexGuard<'_, Serving> {
+        // What is served is replaced whole, so a poisoned lock guards a whole one.
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The worker that serves a function.
     pub(super) fn of(&self, function: &str) -> Option<&Worker> {
-        self.places.get(function).map(|place| &self.workers[*place])
+        let place = self.serving().places.get(function).copied();
+        place.map(|place| &self.workers[place])
+    }
+
+    /// Serves other functions. What is served stays on its device; a device whose functions stay as
+    /// they are does not notice. Nobody else may do so at the same time.
+    ///
+    /// # Errors
+    /// Why not: then what was served before is served again.
+    pub(super) async fn replace(&self, functions: Vec<Served>) -> Result<Change, String> {
+        let (next, turns, change) = {
+            let serving = self.serving();
+            let next = Serving::place(&self.found, functions, &serving.places);
+            let next = next.map_err(|error| error.to_string())?;
+            let places = 0..self.workers.len();
+            let turns = places.map(|place| (serving.at(place), next.at(place)));
+            let turns: Vec<_> = turns.collect();
+            let change = serving.change(&next, &self.found);
+            (next, turns, change)
+        };
+        for (place, (before, after)) in turns.iter().enumerate() {
+            if before == after {
+                continue;
+            }
+            if let Err(why) = self.workers[place].replace(after.clone()).await {
+                self.take_back(&turns[..place]).await;
+                let device = self.found[place].ordinal;
+                return Err(format!("device {device} does not serve the new functions: {why}"));
+            }
+        }
+        *self.serving() = next;
+        Ok(change)
+    }
+
+    /// Serves what was served before on devices that had begun to serve others.
+    async fn take_back(&self, turns: &[(Vec<Served>, Vec<Served>)]) {
+        for (worker, (before, after)) in self.workers.iter().zip(turns) {
+            if before != after
+                && let Err(why) = worker.replace(before.clone()).await
+            {
+                error!(%why, "the functions before cannot be served again");
+            }
+        }
     }
 
     /// What the keeper of each device's worker promises, with the device.
@@ -153,8 +211,17 @@ impl Devices {
 
     /// Has a channel of a function left.
     pub(super) fn detach(&self, function: &str, attachment: Attachment) {
+        match self.of(function) {
+            Some(worker) => worker.detach(attachment),
+            // Served no more: the worker that served it may still have the channel.
+            None => self.workers.iter().for_each(|worker| worker.detach(attachment)),
+        }
+    }
+
+    /// Takes a channel of a function from its peer.
+    pub(super) fn withdraw(&self, function: &str, attachment: Attachment) {
         if let Some(worker) = self.of(function) {
-            worker.detach(attachment);
+            worker.withdraw(attachment);
         }
     }
 
@@ -194,6 +261,60 @@ impl Devices {
             stops.spawn(async move { worker.stop().await });
         }
         stops.join_all().await;
+    }
+}
+
+impl Serving {
+    /// Places functions; those that are served stay where they are.
+    fn place(
+        found: &[Found],
+        functions: Vec<Served>,
+        before: &HashMap<String, usize>,
+    ) -> Result<Self, SupervisorError> {
+        let placing = functions.iter().map(|served| {
+            let placing = Placing::of(served);
+            let stays = before.get(&placing.name).map(|place| found[*place].ordinal);
+            Placing { device: stays.or(placing.device), ..placing }
+        });
+        let placed = place(found, placing).map_err(|(function, device)| {
+            SupervisorError::NoSuchDevice { function, device, count: found.len() }
+        })?;
+        let names = functions.iter().map(|served| served.function.name.clone());
+        let places = names.zip(placed).collect();
+        Ok(Self { functions, places })
+    }
+
+    /// What is served on one device.
+    fn at(&self, place: usize) -> Vec<Served> {
+        let is_there = |served: &&Served| self.places[&served.function.name] == place;
+        self.functions.iter().filter(is_there).cloned().collect()
+    }
+
+    fn get(&self, name: &str) -> Option<&Served> {
+        self.functions.iter().find(|served| served.function.name == name)
+    }
+
+    /// What `next` has otherwise.
+    fn change(&self, next: &Self, found: &[Found]) -> Change {
+        let name = |served: &Served| served.function.name.clone();
+        let mut change = Change::default();
+        for served in &next.functions {
+            match self.get(&served.function.name) {
+                None => change.added.push(name(served)),
+                Some(before) if before != served => change.changed.push(name(served)),
+                Some(_) => (),
+            }
+            let device = found[next.places[&served.function.name]].ordinal;
+            if let Some(wanted) = served.function.config.device.filter(|wanted| *wanted != device) {
+                change.needs_restart.push(format!(
+                    "function `{}` says `device = {wanted}` and is served on device {device}",
+                    served.function.name
+                ));
+            }
+        }
+        let gone = self.functions.iter().filter(|it| next.get(&it.function.name).is_none());
+        change.removed = gone.map(name).collect();
+        change
     }
 }
 

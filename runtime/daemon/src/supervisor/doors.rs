@@ -1,15 +1,22 @@
 //! The sockets that peers come by: the daemon's own, and one for each tenant that has one.
+//!
+//! A socket that a service manager gave for a tenant is that tenant's as long as this process lives:
+//! the manager holds it too, so nobody can close it here, and whoever connected would wait for ever.
+//! When the tenant goes at a reload who comes by it is told so, and when it comes back it has it again.
 
 use super::SupervisorError;
 use super::devices::Devices;
-use super::given::GivenSocket;
+use super::given::{self, Given, GivenSocket};
 use super::registry::Registry;
 use super::session::{self, Listener};
 use super::tenancy::{Door, Tenancy};
+use crate::config::Tenant;
+use socket2::Type;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::task::AbortHandle;
+use tracing::error;
 
 /// Anybody whom the file system lets through to the daemon's own socket may connect; whose a peer is
 /// is decided later.
@@ -23,6 +30,8 @@ pub(super) struct Doors(BTreeMap<Door, Opened>);
 struct Opened {
     path: PathBuf,
     mode: u32,
+    /// Whether a service manager made it: then its mode is that one's, and it stays.
+    given: bool,
     listener: Arc<Listener>,
     /// The task that accepts, once there is somebody to serve.
     accepting: Option<AbortHandle>,
@@ -35,16 +44,25 @@ impl Drop for Opened {
 }
 
 impl Doors {
-    /// Opens a socket for everybody and one for each tenant that has its own. Nobody is accepted yet.
-    /// The first may be one that a service manager gave.
+    /// Opens a socket for everybody and one for each tenant that has its own; those that a service
+    /// manager gave are taken. Nobody is accepted yet.
     pub(super) fn open(
         shared: &Path,
-        given: Option<GivenSocket>,
+        given: &mut Given,
         tenancy: &Tenancy,
     ) -> Result<Self, SupervisorError> {
         let mut doors = Self(BTreeMap::new());
-        doors.0.insert(Door::Shared, Opened::bind(shared, SHARED_MODE, given)?);
-        doors.apply(tenancy)?;
+        let peers = given.take(given::PEERS, Type::SEQPACKET)?;
+        doors.0.insert(Door::Shared, Opened::bind(shared, SHARED_MODE, peers)?);
+        for (name, tenant) in tenancy.iter() {
+            if let Some(socket) = given.take(&given::of_tenant(name), Type::SEQPACKET)? {
+                let path = socket.place.path().to_owned();
+                let opened = Opened::bind(&path, tenant.socket_mode.0, Some(socket))?;
+                doors.0.insert(Door::Of(name.to_owned()), opened);
+            }
+        }
+        let new = doors.prepare(tenancy)?;
+        doors.apply(tenancy, new);
         Ok(doors)
     }
 
@@ -53,38 +71,41 @@ impl Doors {
         self.0[&Door::Shared].listener.path()
     }
 
-    /// Opens what tenants have that is not open, and closes what none has any more. What stays keeps
-    /// those who wait at it. When something cannot be opened nothing
-    /// changes, save the modes of sockets that stay.
-    pub(super) fn apply(&mut self, tenancy: &Tenancy) -> Result<(), SupervisorError> {
-        let own = tenancy.iter().filter_map(|(name, tenant)| {
-            let mode = tenant.socket_mode.0;
-            tenant.socket.clone().map(|path| (Door::Of(name.to_owned()), (path, mode)))
-        });
-        let wanted: BTreeMap<Door, (PathBuf, u32)> = own.collect();
+    /// Opens what tenants have that is not open. Nobody is accepted there yet.
+    pub(super) fn prepare(&self, tenancy: &Tenancy) -> Result<Self, SupervisorError> {
+        self.check_given(tenancy)?;
         let mut new = BTreeMap::new();
-        for (door, (path, mode)) in &wanted {
-            if !self.0.values().any(|opened| opened.path == *path) {
-                new.insert(door.clone(), Opened::bind(path, *mode, None)?);
+        for (door, (path, mode)) in wanted(tenancy) {
+            if !self.0.values().any(|opened| opened.path == path) {
+                new.insert(door, Opened::bind(&path, mode, None)?);
             }
         }
-        for (door, (path, mode)) in wanted {
+        Ok(Self(new))
+    }
+
+    /// Adds what was prepared for these tenants, and closes what none has any more and was opened here.
+    /// What stays keeps those who wait at it.
+    pub(super) fn apply(&mut self, tenancy: &Tenancy, Self(mut new): Self) {
+        for (door, (path, mode)) in wanted(tenancy) {
             let found = self.0.iter_mut().find(|(_, opened)| opened.path == path);
             let Some((was, opened)) = found else { continue };
-            if opened.mode != mode {
-                opened.listener.permit(mode)?;
-                opened.mode = mode;
+            if !opened.given && opened.mode != mode {
+                match opened.listener.permit(mode) {
+                    Ok(()) => opened.mode = mode,
+                    Err(error) => error!(%error, "a socket keeps the mode that it had"),
+                }
             }
             if *was == door {
                 continue;
             }
             let (was, listener) = (was.clone(), Arc::clone(&opened.listener));
             // Another tenant has the socket now: whoever waits at it is that one's.
-            new.insert(door, Opened { path, mode, listener, accepting: None });
+            new.insert(door, Opened { path, mode, given: false, listener, accepting: None });
             self.0.remove(&was);
         }
         let stays = |door: &Door, opened: &Opened| match door {
             Door::Shared => true,
+            Door::Of(_) if opened.given => true,
             Door::Of(name) => {
                 let socket = tenancy.get(name).and_then(|tenant| tenant.socket.as_deref());
                 socket == Some(&opened.path)
@@ -92,6 +113,30 @@ impl Doors {
         };
         self.0.retain(|door, opened| stays(door, opened));
         self.0.append(&mut new);
+    }
+
+    /// Sees that each socket that was given is nobody's but whose it was given for, and that a tenant
+    /// to which one was given says so.
+    fn check_given(&self, tenancy: &Tenancy) -> Result<(), SupervisorError> {
+        for (door, opened) in self.0.iter().filter(|(_, opened)| opened.given) {
+            let (name, owner) = match door {
+                Door::Shared => (given::PEERS.to_owned(), None),
+                Door::Of(tenant) => (given::of_tenant(tenant), Some(tenant.as_str())),
+            };
+            let at = opened.path.display();
+            let has = |tenant: &Tenant| tenant.socket.as_ref() == Some(&opened.path);
+            let strangers = || tenancy.iter().filter(|(tenant, _)| Some(*tenant) != owner);
+            let what = if let Some((other, _)) = strangers().find(|(_, tenant)| has(tenant)) {
+                format!("it is at {at}, which `[tenant.{other}]` has as its `socket`")
+            } else if let Some(tenant) = owner
+                && tenancy.get(tenant).is_some_and(|its| !has(its))
+            {
+                format!("it is at {at}, and `[tenant.{tenant}]` does not say `socket = \"{at}\"`")
+            } else {
+                continue;
+            };
+            return Err(SupervisorError::Given { name, what });
+        }
         Ok(())
     }
 
@@ -113,9 +158,20 @@ impl Doors {
     }
 }
 
+/// The sockets of tenants: where each is, and its mode.
+fn wanted(tenancy: &Tenancy) -> BTreeMap<Door, (PathBuf, u32)> {
+    let own = tenancy.iter().filter_map(|(name, tenant)| {
+        let mode = tenant.socket_mode.0;
+        tenant.socket.clone().map(|path| (Door::Of(name.to_owned()), (path, mode)))
+    });
+    own.collect()
+}
+
 impl Opened {
     fn bind(path: &Path, mode: u32, given: Option<GivenSocket>) -> Result<Self, SupervisorError> {
+        let is_given = given.is_some();
         let listener = Arc::new(Listener::bind(path, mode, given)?);
-        Ok(Self { path: path.to_owned(), mode, listener, accepting: None })
+        let path = listener.path().to_owned();
+        Ok(Self { path, mode, given: is_given, listener, accepting: None })
     }
 }

@@ -13,6 +13,11 @@ pub(super) const PEERS: &str = "peers";
 /// The name of the socket that operators ask.
 pub(super) const ADMIN: &str = "admin";
 
+/// The name of the socket that a tenant's peers connect to.
+pub(super) fn of_tenant(tenant: &str) -> String {
+    format!("tenant-{tenant}")
+}
+
 /// Those that no part of the daemon has taken yet, by the names that the service manager gave them.
 #[derive(Debug)]
 pub(crate) struct Given(Vec<(String, OwnedFd)>);
@@ -72,16 +77,24 @@ impl Given {
         Ok(Some(GivenSocket { socket, place }))
     }
 
-    /// Sees that every socket was taken: nobody would answer who connects to another.
+    /// Sees that each is one that is taken: nobody would answer who connects to another. To be called
+    /// before any socket is made, which may be in the place of one of them.
     ///
     /// # Errors
-    /// [`SupervisorError::Given`]: the first that was not.
-    pub(super) fn none_left(&self) -> Result<(), SupervisorError> {
-        match self.0.first() {
+    /// [`SupervisorError::Given`]: the first of another name.
+    pub(super) fn check<'a>(
+        &self,
+        tenants: impl Iterator<Item = &'a str>,
+    ) -> Result<(), SupervisorError> {
+        let known: Vec<String> =
+            [PEERS, ADMIN].map(str::to_owned).into_iter().chain(tenants.map(of_tenant)).collect();
+        match self.0.iter().find(|(name, _)| !known.contains(name)) {
             None => Ok(()),
             Some((name, _)) => {
                 let what = format!(
-                    "nothing is served under that name: `FileDescriptorName={PEERS}` and `{ADMIN}` are"
+                    "nothing is served under that name: `FileDescriptorName={PEERS}` and `{ADMIN}` are, \
+                     and `{}` for a `[tenant.NAME]` of gpumuxd.toml",
+                    of_tenant("NAME")
                 );
                 Err(SupervisorError::Given { name: name.clone(), what })
             }

@@ -3,7 +3,7 @@
 //! When a worker dies, what it had accepted is judged by the ledgers (`judge`), and the next worker
 //! gets the channels and runs what is open again.
 
-use super::channels::{Channels, Kept};
+use super::channels::Channels;
 use super::devices::Found;
 use super::emulated::DriverPlace;
 use super::history::History;
@@ -12,16 +12,18 @@ use super::packets::Packets;
 use super::process::{END_LIMIT, End, Process};
 use super::quarantine::Quarantine;
 use super::registry::Registry;
+use super::replacement::{Replacement, Turn, part};
 use super::watchdog::Promise;
-use super::worker::{Known, Question, Report};
+use super::worker::{Known, Question};
 use super::{Served, SupervisorError};
 use crate::clock::Clock;
 use crate::link::{FromWorker, ToWorker};
-use crate::options::{DeviceChoice, SupervisorOptions};
+use crate::options::SupervisorOptions;
 use gpumux_wire::packet::PacketError;
-use gpumux_wire::status::{DeviceStatus, FunctionStatus};
+use gpumux_wire::signature::Signature;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -45,26 +47,30 @@ const LOST: &str =
 #[derive(Debug)]
 pub(super) struct Keeper {
     program: PathBuf,
-    options: SupervisorOptions,
-    functions: Vec<Served>,
-    registry: Arc<Registry>,
-    channels: Channels,
-    quarantine: Quarantine,
-    history: History,
+    pub(super) options: SupervisorOptions,
+    pub(super) functions: Vec<Served>,
+    /// What they take and give, as the last worker that served said.
+    signatures: HashMap<String, Signature>,
+    /// On the way to other functions.
+    pub(super) turn: Turn,
+    pub(super) registry: Arc<Registry>,
+    pub(super) channels: Channels,
+    pub(super) quarantine: Quarantine,
+    pub(super) history: History,
     /// What its workers open.
-    found: Found,
+    pub(super) found: Found,
     /// Workers started so far.
     incarnation: u32,
-    deaths: u32,
+    pub(super) deaths: u32,
     back_off: Duration,
     /// By when this task is heard of again.
     promise: Promise,
     /// Those who wait for the first worker.
-    awaiting: Vec<oneshot::Sender<Result<(), String>>>,
+    pub(super) awaiting: Vec<oneshot::Sender<Result<(), String>>>,
     /// Those who wait until everything that was admitted has ended.
-    drains: Vec<oneshot::Sender<()>>,
+    pub(super) drains: Vec<oneshot::Sender<()>>,
     /// Those who wait until a function is served again, with its name.
-    clears: Vec<(String, oneshot::Sender<()>)>,
+    pub(super) clears: Vec<(String, oneshot::Sender<()>)>,
     /// What is said of the device when its worker says nothing.
     known: Known,
 }
@@ -78,6 +84,8 @@ enum Ended {
     Silent(String),
     /// It died, or its socket did.
     Died(String),
+    /// Another is to load other functions.
+    Replaced,
     /// The supervisor has no more use for it.
     Stopped(Option<oneshot::Sender<()>>),
 }
@@ -94,6 +102,8 @@ impl Keeper {
             quarantine: Quarantine::new(options.fault_window.into()),
             options,
             functions,
+            signatures: HashMap::new(),
+            turn: Turn::None,
             registry,
             channels: Channels::default(),
             history: History::default(),
@@ -119,9 +129,16 @@ impl Keeper {
     /// Keeps a worker alive until it is told to stop.
     pub(super) async fn keep(mut self, mut inbox: mpsc::UnboundedReceiver<Question>) {
         loop {
+            self.take_turn();
             let (why, cause) = match self.spawn() {
                 Ok(mut worker) => {
                     let ended = self.serve(&mut worker, &mut inbox).await;
+                    if matches!(ended, Ended::Replaced) {
+                        self.promise.within(END_LIMIT + LATE);
+                        for message in worker.finish().await {
+                            self.hear(&mut worker, message);
+                        }
+                    }
                     // One that is stopped, or has died, may come to its end by itself.
                     let gently = !matches!(ended, Ended::Unfit(_) | Ended::Silent(_));
                     self.promise.within(END_LIMIT + LATE);
@@ -148,12 +165,22 @@ impl Keeper {
                             answer.into_iter().for_each(tell);
                             return;
                         }
+                        Ended::Replaced => {
+                            self.settle(Cause::Outside);
+                            continue;
+                        }
                         Ended::Unfit(why) | Ended::Silent(why) => (why, Cause::Fault),
                         Ended::Died(why) => (why, cause),
                     }
                 }
                 Err(error) => (format!("it could not be started: {error}"), Cause::Outside),
             };
+            if self.turn.fail(&mut self.functions, &why) {
+                let device = self.found.ordinal;
+                warn!(device, %why, "the new functions cannot be served: those before are again");
+                self.settle(cause);
+                continue;
+            }
             self.bury(&why, cause);
             if self.wait(&mut inbox).await {
                 return;
@@ -161,14 +188,30 @@ impl Keeper {
         }
     }
 
-    /// Decides what becomes of what a dead worker had accepted.
+    /// Has the next worker load other functions, if some wait.
+    fn take_turn(&mut self) {
+        let Some(others) = self.turn.advance(&mut self.functions) else { return };
+        info!(device = self.found.ordinal, functions = ?others, "a worker loads other functions");
+        // What they did was done by others of their names.
+        for name in &others {
+            self.quarantine.clear(name);
+        }
+    }
+
+    /// Decides what becomes of what a worker had accepted that died.
     fn bury(&mut self, why: &str, cause: Cause) {
         self.deaths += 1;
-        self.history.bury();
         warn!(device = self.found.ordinal, deaths = self.deaths, %why, ?cause, "the worker died");
         for waiting in self.awaiting.drain(..) {
             let _gone = waiting.send(Err(why.to_owned()));
         }
+        self.settle(cause);
+    }
+
+    /// There is no worker: what the last one had accepted is the next one's.
+    fn settle(&mut self, cause: Cause) {
+        self.history.bury();
+        self.channels.are_left();
         // The next worker is told of it with what it loads.
         self.clears.drain(..).for_each(|(_, answer)| tell(answer));
         for function in judge(self.channels.ledgers(), cause) {
@@ -227,6 +270,9 @@ impl Keeper {
         let mut tick = interval(PING_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            if self.turn.is_due(Clock.now()) && !self.registry.is_draining() {
+                return Ended::Replaced;
+            }
             tokio::select! {
                 sent = worker.send(&self.channels), if worker.has_mail() => match sent {
                     Ok(()) => worker.sent(),
@@ -288,6 +334,8 @@ impl Keeper {
                     let _gone = answer.send(report);
                 }
             }
+            FromWorker::Retired => self.turn.retired(),
+            FromWorker::Left { attachment } => self.channels.left(attachment),
             FromWorker::Drained => self.drains.drain(..).for_each(tell),
         }
     }
@@ -297,6 +345,9 @@ impl Keeper {
         worker.ready = true;
         self.back_off = BACK_OFF.0;
         info!(device = self.found.ordinal, functions = worker.signatures.len(), "worker ready");
+        part(&mut self.channels, &self.signatures, &worker.signatures);
+        self.signatures.clone_from(&worker.signatures);
+        self.turn.succeed();
         self.channels.names().for_each(|name| worker.attach(name, true));
         worker.tell(ToWorker::Resume);
         if !self.drains.is_empty() {
@@ -304,82 +355,6 @@ impl Keeper {
         }
         for waiting in self.awaiting.drain(..) {
             let _gone = waiting.send(Ok(()));
-        }
-    }
-
-    /// What only the supervisor knows of a report.
-    fn complete(&self, mut functions: Vec<FunctionStatus>, mut device: DeviceStatus) -> Report {
-        self.history.complete(&mut functions, &mut device);
-        for function in &mut functions {
-            function.quarantined = self.quarantine.reason(&function.name).cloned();
-        }
-        device.worker_restarts = self.deaths;
-        device.partitions.clone_from(&self.found.claim);
-        if self.registry.is_draining() {
-            device.state = "draining".to_owned();
-        }
-        (functions, device)
-    }
-
-    /// Passes a question to a worker that is ready.
-    fn ask(&mut self, worker: &mut Process, question: Question) {
-        match question {
-            Question::Ready(answer) => drop(answer.send(Ok(()))),
-            Question::Report(answer) => {
-                worker.reports.push_back(Some(answer));
-                worker.tell(ToWorker::Report);
-            }
-            Question::Detach(attachment) => {
-                self.channels.remove(attachment);
-                worker.tell(ToWorker::Detach { attachment });
-            }
-            Question::Limit(limits) => {
-                self.channels.limit(&limits);
-                worker.tell(ToWorker::Limit(limits));
-            }
-            Question::Drain(answer) => {
-                self.drains.push(answer);
-                worker.tell(ToWorker::Drain);
-            }
-            Question::Clear(function, answer) => {
-                self.quarantine.clear(&function);
-                worker.tell(ToWorker::Clear { function: function.clone() });
-                self.clears.push((function, answer));
-            }
-            Question::Attach(attaching) => {
-                let attachment = attaching.attachment;
-                self.keep_channel(*attaching);
-                worker.attach(attachment, false);
-            }
-            Question::Stop(_) => unreachable!("the callers answer this"),
-        }
-    }
-
-    /// Answers while no worker is ready.
-    fn answer_without_worker(&mut self, question: Question, pid: Option<u32>) {
-        match question {
-            Question::Ready(answer) => self.awaiting.push(answer),
-            Question::Report(answer) => drop(answer.send(self.report("starting", pid))),
-            Question::Detach(attachment) => drop(self.channels.remove(attachment)),
-            Question::Limit(limits) => self.channels.limit(&limits),
-            Question::Drain(answer) if self.channels.are_idle() => tell(answer),
-            Question::Drain(answer) => self.drains.push(answer),
-            Question::Clear(function, answer) => {
-                self.quarantine.clear(&function);
-                tell(answer);
-            }
-            // The next worker serves it, and answers.
-            Question::Attach(attaching) => self.keep_channel(*attaching),
-            Question::Stop(_) => unreachable!("the callers answer this"),
-        }
-    }
-
-    fn keep_channel(&mut self, attaching: super::worker::Attaching) {
-        let super::worker::Attaching { attachment, limits, function, size, memory, wake, answer } =
-            attaching;
-        match Kept::new((limits, function), size, (memory, wake), answer) {
-            Ok(kept) => self.channels.insert(attachment, kept),
-            Err(error) => warn!(%error, "a channel's ledger could not be made"),
         }
     }
 
@@ -420,6 +395,7 @@ impl Keeper {
         );
         self.promise.nothing();
         self.channels.give_up(LOST);
+        self.turn.give_up(LOST);
         self.drains.drain(..).for_each(tell);
         self.clears.drain(..).for_each(|(_, answer)| tell(answer));
         loop {
@@ -437,38 +413,13 @@ impl Keeper {
                     Some(Question::Report(answer)) => {
                         let _gone = answer.send(self.report("lost", child.id()));
                     }
+                    Some(Question::Replace(Replacement { verdict, .. })) => {
+                        let _gone = verdict.send(Err(LOST.to_owned()));
+                    }
                     Some(question) => self.answer_without_worker(question, child.id()),
                 },
             }
         }
-    }
-
-    /// What is known without a worker.
-    fn report(&self, state: &str, pid: Option<u32>) -> Report {
-        let function = |served: &Served| FunctionStatus {
-            name: served.function.name.clone(),
-            model: served.function.config.model.clone().into(),
-            objective: served.function.config.service.objective.map(String::from),
-            queue_max: served.function.config.queue,
-            max_batch: served.function.config.max_batch,
-            quarantined: self.quarantine.reason(&served.function.name).cloned(),
-            device: self.found.ordinal,
-            ..FunctionStatus::default()
-        };
-        let mut functions: Vec<_> = self.functions.iter().map(function).collect();
-        let mut device = DeviceStatus {
-            name: self.history.device_name().unwrap_or("unknown").to_owned(),
-            ordinal: self.found.ordinal,
-            emulated: self.found.choice == DeviceChoice::Emulated,
-            state: state.to_owned(),
-            worker_pid: pid,
-            worker_restarts: self.deaths,
-            policy: self.options.worker.policy.clone(),
-            partitions: self.found.claim.clone(),
-            ..DeviceStatus::default()
-        };
-        self.history.complete(&mut functions, &mut device);
-        (functions, device)
     }
 }
 
@@ -482,6 +433,6 @@ impl Process {
 }
 
 /// Answers somebody who may have stopped waiting.
-fn tell(answer: oneshot::Sender<()>) {
+pub(super) fn tell(answer: oneshot::Sender<()>) {
     let _gone = answer.send(());
 }

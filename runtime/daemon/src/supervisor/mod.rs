@@ -21,8 +21,10 @@ mod place;
 mod probe;
 mod process;
 mod quarantine;
+mod questions;
 mod registry;
 mod reload;
+mod replacement;
 mod session;
 mod tenancy;
 mod watchdog;
@@ -62,24 +64,23 @@ pub(crate) async fn run(
     let mut stop = Stop::listen()?;
     let mut hangups = signal(SignalKind::hangup())?;
     let (tenancy, _) = Tenancy::read(&options).map_err(SupervisorError::Config)?;
-    let peers = given.take(given::PEERS, Type::SEQPACKET)?;
-    let doors = Doors::open(&options.socket, peers, &tenancy)?;
+    given.check(tenancy.iter().map(|(name, _)| name))?;
+    let doors = Doors::open(&options.socket, &mut given, &tenancy)?;
     doors.shared_path().clone_into(&mut options.socket);
     let admin =
         admin::AdminListener::bind(&options.admin_socket, given.take(given::ADMIN, Type::STREAM)?)?;
-    given.none_left()?;
     let scrapers =
         metrics::MetricsListener::bind(&options.metrics_socket(), options.metrics_listen).await?;
     let registry = Arc::new(Registry::new(&functions, &options, tenancy));
     let served = tokio::select! {
-        served = plan(functions.clone(), &options) => served?,
+        served = plan(functions, &options) => served?,
         () = stop.asked() => return Ok(()),
     };
     let found = tokio::select! {
         found = devices::find(&options) => found?,
         () = stop.asked() => return Ok(()),
     };
-    let (devices, mut keepers) = Devices::start(&options, &found, served, &registry)?;
+    let (devices, mut keepers) = Devices::start(&options, found, served, &registry)?;
     tokio::select! {
         ready = devices.ready() => ready?,
         () = stop.asked() => {
@@ -87,8 +88,8 @@ pub(crate) async fn run(
             return Ok(());
         }
     }
-    let sources = (options.clone(), functions);
-    let reloader = Arc::new(Reloader::new(sources, Arc::clone(&registry), devices.clone(), doors));
+    let whom = (Arc::clone(&registry), devices.clone());
+    let reloader = Arc::new(Reloader::new(options.clone(), whom, doors));
     let figures = admin::Admin::new(Arc::clone(&registry), devices.clone(), Arc::clone(&reloader));
     let scrapes = tokio::spawn(metrics::serve(scrapers, figures.clone()));
     let admin = tokio::spawn(admin::serve(admin, figures));
@@ -116,7 +117,7 @@ pub(crate) async fn run(
     for task in [reloads, admin, scrapes] {
         task.abort();
     }
-    reloader.close().await;
+    reloader.close();
     devices.stop().await;
     Ok(())
 }
@@ -143,7 +144,7 @@ impl Stop {
 }
 
 /// A function and what its worker is to load.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Served {
     function: Function,
     plan: Option<PlanFiles>,

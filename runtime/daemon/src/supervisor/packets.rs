@@ -1,9 +1,10 @@
 //! Packets on a non-blocking socket, for tasks: the same messages as everywhere, awaited.
 
 use gpumux_wire::packet::{self, PacketError};
+use nix::sys::socket::{Shutdown, shutdown};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -34,6 +35,12 @@ impl Packets {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), PacketError> {
         self.when(Interest::WRITABLE, |socket| packet::send(socket, message, descriptors)).await
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn shut(&self) {
+        // Nobody is there to be told if it fails.
+        let _closed = shutdown(self.0.get_ref().as_raw_fd(), Shutdown::Write);
     }
 
     /// Receives one message when there is one. Nothing is lost when this is dropped half-way.

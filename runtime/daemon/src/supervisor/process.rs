@@ -143,6 +143,19 @@ impl Process {
         self.packets.receive(0).await.map(|(message, _)| message)
     }
 
+    /// Has a worker that serves finish what is on the device. Returns what it says until it has.
+    pub(super) async fn finish(&mut self) -> Vec<FromWorker> {
+        self.packets.shut();
+        let mut said = Vec::new();
+        let _late = timeout(STOP_LIMIT, async {
+            while let Ok(message) = self.receive().await {
+                said.push(message);
+            }
+        })
+        .await;
+        said
+    }
+
     /// Ends the process: by closing its socket, when it may finish by itself; else at once.
     pub(super) async fn end(self, gently: bool) -> End {
         let Self { mut child, packets, .. } = self;

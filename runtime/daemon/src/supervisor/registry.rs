@@ -1,6 +1,6 @@
 //! Who is connected and what they have open: the supervisor's memory, under one short lock.
 
-use super::audit::Audit;
+use super::audit::{Audit, Refused as Refusal, What};
 use super::identity::Identity;
 use super::tenancy::{Door, Tenancy};
 use crate::config::tenant::DEFAULT;
@@ -25,10 +25,9 @@ const SESSION_CHANNELS_MAX: usize = 64;
 /// See the file's head.
 #[derive(Debug)]
 pub(super) struct Registry {
-    functions: Vec<String>,
     mapped_bytes_max: u64,
     session_mapped_bytes_max: u64,
-    pub(super) audit: Audit,
+    audit: Audit,
     /// Places for those who are turned away and heard out first.
     pub(super) turned_away: Semaphore,
     state: Mutex<State>,
@@ -37,6 +36,7 @@ pub(super) struct Registry {
 #[derive(Debug)]
 struct State {
     draining: bool,
+    functions: Vec<String>,
     tenancy: Tenancy,
     refused: HashMap<String, Refused>,
     sessions: BTreeMap<u64, Session>,
@@ -69,6 +69,15 @@ struct OpenChannel {
     attachment: Attachment,
     function: String,
     bytes: u64,
+}
+
+/// What workers are told when the tenants are others.
+#[derive(Debug)]
+pub(super) struct Orders {
+    /// What each tenant is held to.
+    pub(super) limits: Vec<TenantLimits>,
+    /// Channels that their tenants may not have any more, with their functions.
+    pub(super) withdrawn: Vec<(Attachment, String)>,
 }
 
 /// What some sessions have together.
@@ -110,13 +119,13 @@ impl Registry {
         tenancy: Tenancy,
     ) -> Self {
         Self {
-            functions: functions.iter().map(|function| function.name.clone()).collect(),
             mapped_bytes_max: options.mapped_bytes_max.0,
             session_mapped_bytes_max: options.session_mapped_bytes_max.0,
             audit: Audit::default(),
             turned_away: Semaphore::new(TURNED_AWAY_MAX),
             state: Mutex::new(State {
                 draining: false,
+                functions: names(functions),
                 tenancy,
                 refused: HashMap::new(),
                 sessions: BTreeMap::new(),
@@ -146,9 +155,14 @@ impl Registry {
         self.lock().tenancy.asks_for_cgroups()
     }
 
+    /// From now on these functions can be opened.
+    pub(super) fn set_functions(&self, functions: &[Function]) {
+        self.lock().functions = names(functions);
+    }
+
     /// Puts other tenants in the place of those there are. Sessions of tenants that are no more are
-    /// told so, and end. Returns what has changed, and what workers are to hold the tenants to.
-    pub(super) fn set_tenants(&self, tenancy: Tenancy) -> (Reload, Vec<TenantLimits>) {
+    /// told so, and end. Returns what has changed, and what workers are to be told.
+    pub(super) fn set_tenants(&self, tenancy: Tenancy) -> (Reload, Orders) {
         let mut state = self.lock();
         for session in state.sessions.values() {
             if tenancy.get(&session.tenant).is_none() {
@@ -162,8 +176,16 @@ impl Registry {
         state.refused.retain(|tenant, _| tenancy.get(tenant).is_some());
         let limits = tenancy.iter().map(|(name, tenant)| limits_of(name, tenant)).collect();
         let reload = difference(&state.tenancy, &tenancy);
+        let may_stay = |tenant: &str, function: &str| {
+            tenancy.get(tenant).is_some_and(|tenant| tenant.may_open(function))
+        };
+        let withdrawn = state.sessions.values().flat_map(|session| {
+            let lost = session.channels.values();
+            lost.filter(|open| !may_stay(&session.tenant, &open.function))
+        });
+        let withdrawn = withdrawn.map(|open| (open.attachment, open.function.clone())).collect();
         state.tenancy = tenancy;
-        (reload, limits)
+        (reload, Orders { limits, withdrawn })
     }
 
     /// Enters a session, if its peer is some tenant's and there is room for one more.
@@ -180,9 +202,8 @@ impl Registry {
         let Some(tenant) = state.tenancy.of(door, peer).map(str::to_owned) else {
             let why = "no tenant has this peer: gpumuxd.toml says by socket, cgroup, uid or gid whose \
                        it is";
-            RefusalCount::add(&mut state.connections.refused, "no_tenant", 1);
             drop(state);
-            self.audit.refused(None, peer, "connection", why);
+            self.note_nobodys(peer, "no_tenant", why);
             return Err(why.to_owned());
         };
         match room_for_session(&state, &tenant, peer) {
@@ -199,10 +220,18 @@ impl Registry {
                 state.refused(&tenant).connections += 1;
                 RefusalCount::add(&mut state.connections.refused, reason, 1);
                 drop(state);
-                self.audit.refused(Some(&tenant), peer, "connection", &why);
+                let refused = Refusal { what: What::Connection, reason, why: &why };
+                self.audit.refused(Some(&tenant), peer, refused);
                 Err(why)
             }
         }
+    }
+
+    /// Notes that a peer was turned away of whom it is not known whose it is.
+    pub(super) fn note_nobodys(&self, peer: &Identity, reason: &'static str, why: &str) {
+        RefusalCount::add(&mut self.lock().connections.refused, reason, 1);
+        let refused = Refusal { what: What::Connection, reason, why };
+        self.audit.refused(None, peer, refused);
     }
 
     /// Enters a channel, if the session's tenant may have it. Says what a worker is to hold it to.
@@ -242,7 +271,8 @@ impl Registry {
             return over(format!("the tenant `{}` is not configured any more", entry.tenant));
         };
         // What a tenant may not open is to it as if it were not there.
-        let its = || self.functions.iter().map(String::as_str).filter(|name| tenant.may_open(name));
+        let its =
+            || state.functions.iter().map(String::as_str).filter(|name| tenant.may_open(name));
         if !its().any(|known| known == function) {
             let nearest = crate::config::nearest(function, its()).map(str::to_owned);
             return Err(OpenRefusal::UnknownFunction { name: function.to_owned(), nearest });
@@ -287,8 +317,10 @@ impl Registry {
     }
 
     /// The function whose name is most like `name`, where one is close.
-    pub(super) fn nearest(&self, name: &str) -> Option<&str> {
-        crate::config::nearest(name, self.functions.iter().map(String::as_str))
+    pub(super) fn nearest(&self, name: &str) -> Option<String> {
+        let state = self.lock();
+        let nearest = crate::config::nearest(name, state.functions.iter().map(String::as_str));
+        nearest.map(str::to_owned)
     }
 
     /// Takes a channel out, and says which function it was of.
@@ -337,8 +369,8 @@ impl Registry {
         let (tenant, peer) = (entry.tenant.clone(), entry.peer.clone());
         state.refused(&tenant).opens += 1;
         drop(state);
-        let what = format!("function `{function}`");
-        self.audit.refused(Some(&tenant), &peer, &what, &refusal.to_string());
+        let (what, why) = (What::Function(function), refusal.to_string());
+        self.audit.refused(Some(&tenant), &peer, Refusal { what, reason, why: &why });
     }
 
     /// Notes that a session ends because its peer broke the protocol.
@@ -348,7 +380,8 @@ impl Registry {
         let Some(entry) = state.sessions.get(&session) else { return };
         let (tenant, peer) = (entry.tenant.clone(), entry.peer.clone());
         drop(state);
-        self.audit.refused(Some(&tenant), &peer, "session ended", what);
+        let refused = Refusal { what: What::Session, reason: "violation", why: what };
+        self.audit.refused(Some(&tenant), &peer, refused);
     }
 
     /// Who came, and what is open now.
@@ -418,6 +451,10 @@ fn difference(before: &Tenancy, after: &Tenancy) -> Reload {
         tenants_removed: names(before, &|name, _| after.get(name).is_none()),
         ..Reload::default()
     }
+}
+
+fn names(functions: &[Function]) -> Vec<String> {
+    functions.iter().map(|function| function.name.clone()).collect()
 }
 
 fn session_over() -> OpenRefusal {

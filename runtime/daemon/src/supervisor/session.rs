@@ -122,7 +122,7 @@ async fn serve(socket: Socket, door: Door, registry: Arc<Registry>, devices: Dev
     let peer = match peer {
         Ok(peer) => peer,
         Err(why) => {
-            registry.audit.refused(None, &Identity::default(), "connection", &why);
+            registry.note_nobodys(&Identity::default(), "no_identity", &why);
             return turn_away(&registry, &packets, why).await;
         }
     };

@@ -7,6 +7,7 @@ use super::channels::Answer;
 use super::devices::Found;
 use super::keeper::Keeper;
 use super::registry::Registry;
+use super::replacement::Replacement;
 use super::watchdog::Promise;
 use super::{Served, SupervisorError};
 use crate::link::{Attachment, TenantLimits};
@@ -45,6 +46,10 @@ pub(super) enum Question {
     Drain(oneshot::Sender<()>),
     /// Forget what a function has done; answered when that is done.
     Clear(String, oneshot::Sender<()>),
+    /// Leave a channel, and tell its peer that nobody serves it any more.
+    Withdraw(Attachment),
+    /// Serve other functions.
+    Replace(Replacement),
     /// End the process; answered when it is gone.
     Stop(oneshot::Sender<()>),
 }
@@ -146,6 +151,22 @@ impl Worker {
     pub(super) fn detach(&self, attachment: Attachment) {
         // A keeper that has ended serves nothing.
         let _ended = self.questions.send(Question::Detach(attachment));
+    }
+
+    /// Has the worker leave a channel, and its peer be told.
+    pub(super) fn withdraw(&self, attachment: Attachment) {
+        // A keeper that has ended serves nothing.
+        let _ended = self.questions.send(Question::Withdraw(attachment));
+    }
+
+    /// Has a worker serve other functions, and waits until one does.
+    ///
+    /// # Errors
+    /// Why not: then those before are served.
+    pub(super) async fn replace(&self, functions: Vec<Served>) -> Result<(), String> {
+        let question = |verdict| Question::Replace(Replacement { functions, verdict });
+        let stopping = || Err("the daemon is stopping".to_owned());
+        self.ask(question).await.unwrap_or_else(stopping)
     }
 
     /// Has the worker hold a tenant to other limits.

@@ -206,9 +206,14 @@ impl Channel {
         self.side.geometry().slots()
     }
 
+    /// Whether nothing of it is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open == 0
+    }
+
     /// Whether nothing of it is open or to be cancelled: its memory is not needed any more.
     pub(super) fn is_done(&self) -> bool {
-        self.stage == Stage::Emptying && self.open == 0
+        self.stage == Stage::Emptying && self.is_idle()
     }
 
     /// Publishes an answer, unless nobody is there to read it.

@@ -3,6 +3,7 @@
 use super::channel::Channel;
 use crate::link::Attachment;
 use crossbeam::queue::ArrayQueue;
+use gpumux_core::FunctionId;
 use gpumux_wire::request::Violation;
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -11,8 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// Commands that may wait; more, and the control thread waits for room.
 const COMMANDS: usize = 256;
 /// News that may wait. Each channel has at most two pieces under way, a violation and its leave; the
-/// thread drains once and ends once.
-pub(super) const NEWS: usize = 2 * super::dispatch::CHANNELS_MAX + 2;
+/// thread drains once, retires functions once and ends once.
+pub(super) const NEWS: usize = 2 * super::dispatch::CHANNELS_MAX + 3;
 
 /// From control to dispatch.
 #[derive(Debug)]
@@ -23,6 +24,10 @@ pub(super) enum Command {
     Detach(Attachment),
     /// Every channel that another worker served is attached: take up what it had accepted.
     Resume,
+    /// Read nothing more of a function.
+    Retire(FunctionId),
+    /// Every function that retires was named.
+    Retired,
     /// Admit nothing more.
     Drain,
     /// Begin nothing more, and end the thread when nothing is on the device.
@@ -38,6 +43,8 @@ pub(super) enum News {
     Violation(Attachment, Violation),
     /// Nothing is admitted, waits or runs.
     Drained,
+    /// Nothing is open of the functions that retire.
+    Retired,
     /// The thread ends, by request or because it cannot go on.
     Ended,
 }

@@ -248,6 +248,11 @@ impl<'a> Worker<'a> {
                 }
                 packet::send(self.socket, &FromWorker::Pong, &[])?;
             }
+            ToWorker::Retire { functions } => {
+                let known = functions.iter().filter_map(|name| self.find(name));
+                known.for_each(|function| self.command(Command::Retire(function)));
+                self.command(Command::Retired);
+            }
             ToWorker::Drain => self.command(Command::Drain),
             ToWorker::Report => self.report()?,
         }
@@ -300,13 +305,15 @@ impl<'a> Worker<'a> {
             let message = match news {
                 News::Left(channel) => {
                     self.channels -= 1;
+                    let attachment = channel.attachment;
                     drop(channel);
-                    continue;
+                    FromWorker::Left { attachment }
                 }
                 News::Violation(attachment, violation) => {
                     FromWorker::Violation { attachment, what: violation.to_string() }
                 }
                 News::Drained => FromWorker::Drained,
+                News::Retired => FromWorker::Retired,
                 News::Ended => return Ok(true),
             };
             packet::send(self.socket, &message, &[])?;
@@ -351,6 +358,8 @@ impl<'a> Worker<'a> {
                 Err(errno) => return Err(errno.into()),
             }
         }
+        // A supervisor that replaces this worker still listens, and goes on with its counts.
+        let _gone = self.report();
         self.join()
     }
 
@@ -384,6 +393,7 @@ fn hear_functions(socket: &OwnedFd) -> Result<(Vec<Named>, u32), WorkerError> {
             ToWorker::Resume => "`resume`",
             ToWorker::Clear { .. } => "`clear`",
             ToWorker::Ping => "`ping`",
+            ToWorker::Retire { .. } => "`retire`",
             ToWorker::Report => "`report`",
             ToWorker::Drain => "`drain`",
         };

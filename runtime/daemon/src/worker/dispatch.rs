@@ -53,6 +53,7 @@ pub(super) struct Dispatch {
     follow_ups: VecDeque<Event>,
     wake: MonoTime,
     draining: bool,
+    pub(super) retirement: Retirement,
     /// What is on the device is finished, and nothing else: what waits is left in its slots, for whoever
     /// serves the channels next.
     finishing: bool,
@@ -66,6 +67,22 @@ pub(super) struct Dispatch {
     broken: Option<DispatchError>,
     // Dropped last: lanes and plans go before their device.
     _gpu: Gpu,
+}
+
+/// What retires before another worker comes with other functions.
+#[derive(Debug)]
+pub(super) struct Retirement {
+    /// By function. Nothing more is read that is asked of it.
+    retires: Box<[bool]>,
+    /// Whether to say when nothing of them is open.
+    is_awaited: bool,
+}
+
+impl Retirement {
+    /// Whether a channel's peer is heard.
+    pub(super) fn hears(&self, channel: &Channel) -> bool {
+        channel.stage == Stage::Serving && !self.retires[channel.function.index()]
+    }
 }
 
 /// What the thread is made of.
@@ -100,6 +117,10 @@ impl Dispatch {
             spins_while_busy: !parts.gpu.device.info().is_emulated,
             wake: MonoTime::NEVER,
             draining: false,
+            retirement: Retirement {
+                retires: vec![false; parts.functions.len()].into(),
+                is_awaited: false,
+            },
             finishing: false,
             // Far fewer than 2^40 batches run in the life of one worker.
             serial: u64::from(parts.incarnation) << 40,
@@ -183,8 +204,19 @@ impl Dispatch {
                 self.draining = false;
                 self.tell(News::Drained);
             }
+            if self.retirement.is_awaited && self.have_retired() {
+                self.retirement.is_awaited = false;
+                self.tell(News::Retired);
+            }
         }
         worked
+    }
+
+    /// Whether nothing is open of the functions that retire.
+    fn have_retired(&self) -> bool {
+        let mut channels = self.channels[..self.places].iter().flatten();
+        let retires = |channel: &Channel| self.retirement.retires[channel.function.index()];
+        channels.all(|channel| !retires(channel) || channel.is_idle())
     }
 
     /// Tells the scheduler of segments that have retired.
@@ -230,6 +262,8 @@ impl Dispatch {
                     }
                 }
                 Command::Resume => self.resume(now),
+                Command::Retire(function) => self.retirement.retires[function.index()] = true,
+                Command::Retired => self.retirement.is_awaited = true,
                 Command::Drain => {
                     self.draining = true;
                     self.feed(now, Event::Drain);
@@ -333,7 +367,7 @@ impl Dispatch {
         }
         let mut has_work = false;
         for channel in self.channels[..self.places].iter_mut().flatten() {
-            if channel.stage == Stage::Serving {
+            if self.retirement.hears(channel) {
                 has_work |= channel.announce_sleep();
             }
         }

@@ -1,6 +1,6 @@
 //! What peers ask: entries of the submission rings, and the slots that they name.
 
-use super::channel::{Asked, Stage};
+use super::channel::Asked;
 use super::counters::Ended;
 use super::dispatch::Dispatch;
 use super::open::Open;
@@ -29,7 +29,7 @@ impl Dispatch {
     pub(super) fn read_ring(&mut self, now: MonoTime, place: usize) -> bool {
         for taken in 0..ENTRIES_A_PASS {
             let Some(channel) = &mut self.channels[place] else { return taken > 0 };
-            if channel.stage != Stage::Serving {
+            if !self.retirement.hears(channel) {
                 return taken > 0;
             }
             match channel.next(now) {

@@ -5,7 +5,7 @@ use super::emit::{NANOS_A_SECOND, Nanos, Rows};
 use gpumux_wire::outcome::Reason;
 use gpumux_wire::status::{
     BATCH_BOUNDS, DURATION_BOUNDS_NS, DeviceStatus, FunctionStatus, LaneStatus, OutcomeCounts,
-    RefusalCount, Status,
+    RefusalCount, Status, TenantStatus,
 };
 use std::fmt;
 
@@ -230,6 +230,33 @@ families! {
         |status, rows| for_functions(status, |function, name| {
             rows.value(&[name], function.padding_share)
         });
+    Gauge "tenant_sessions" None ["tenant"]
+        "Peers of the tenant that are connected."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.sessions));
+    Gauge "tenant_sessions_limit" None ["tenant"]
+        "Peers of the tenant that may be connected at once."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.sessions_max));
+    Gauge "tenant_channels" None ["tenant"]
+        "Channels of the tenant's peers that are open."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.channels));
+    Gauge "tenant_channels_limit" None ["tenant"]
+        "Channels that the tenant's peers may have open at once."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.channels_max));
+    Gauge "tenant_mapped" Bytes ["tenant"]
+        "Shared memory of the tenant's channels."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.mapped_bytes));
+    Gauge "tenant_mapped_limit" Bytes ["tenant"]
+        "Shared memory that the tenant's channels together may have."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.mapped_bytes_max));
+    Counter "tenant_connections_refused" None ["tenant"]
+        "Connections of the tenant's peers that were turned away, since it was configured. Those of nobody's peers are in connections_refused alone, as no_tenant."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.refused_connections));
+    Counter "tenant_opens_refused" None ["tenant"]
+        "Functions that the tenant's peers asked for and did not get, since it was configured."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.refused_opens));
+    Counter "tenant_audit_lines_left_out" None ["tenant"]
+        "Refusals of the tenant's peers that have no line of their own in the log, because there were too many; the next line counts them."
+        |status, rows| for_tenants(status, |it, name| rows.value(&[name], it.audit_left_out));
     Counter "tenant_requests" None ["tenant" "function" "outcome"]
         "Requests of a tenant by how they ended; a tenant appears with its first."
         |status, rows| for_functions(status, |function, name| {
@@ -286,6 +313,14 @@ fn for_functions(
     mut row: impl FnMut(&FunctionStatus, &str) -> fmt::Result,
 ) -> fmt::Result {
     status.functions.iter().try_for_each(|function| row(function, &function.name))
+}
+
+/// Every tenant that is configured: peers cannot make more of them.
+fn for_tenants(
+    status: &Status,
+    mut row: impl FnMut(&TenantStatus, &str) -> fmt::Result,
+) -> fmt::Result {
+    status.tenants.iter().try_for_each(|tenant| row(tenant, &tenant.name))
 }
 
 fn for_stages(
