@@ -47,7 +47,8 @@ typedef enum gpumux_code {
   GPUMUX_ERROR_OPEN_REFUSED = 8,
   // The session is over; connect again.
   GPUMUX_ERROR_SESSION_OVER = 9,
-  // The daemon was restarted and does not take this function's handle again; open it again.
+  // The daemon was restarted or reloaded and does not take this function's handle again; open it
+  // again.
   GPUMUX_ERROR_RESTARTED = 10,
   // Nobody serves the function any more; connect again.
   GPUMUX_ERROR_LOST = 11,
@@ -116,7 +117,7 @@ typedef enum gpumux_reason {
   GPUMUX_REASON_POISON = 12,
   // The function is served no more until an operator clears it.
   GPUMUX_REASON_QUARANTINED = 13,
-  // The daemon was restarted and does not take the function's handle again.
+  // The daemon was restarted or reloaded and does not take the function's handle again.
   GPUMUX_REASON_RESTARTED = 14,
   // The tenant has as many requests on the device as it may have.
   GPUMUX_REASON_TENANT_QUEUE_FULL = 15,

@@ -24,7 +24,8 @@ pub enum gpumux_code {
     GPUMUX_ERROR_OPEN_REFUSED = 8,
     /// The session is over; connect again.
     GPUMUX_ERROR_SESSION_OVER = 9,
-    /// The daemon was restarted and does not take this function's handle again; open it again.
+    /// The daemon was restarted or reloaded and does not take this function's handle again; open it
+    /// again.
     GPUMUX_ERROR_RESTARTED = 10,
     /// Nobody serves the function any more; connect again.
     GPUMUX_ERROR_LOST = 11,
@@ -97,7 +98,7 @@ pub enum gpumux_reason {
     GPUMUX_REASON_POISON = 12,
     /// The function is served no more until an operator clears it.
     GPUMUX_REASON_QUARANTINED = 13,
-    /// The daemon was restarted and does not take the function's handle again.
+    /// The daemon was restarted or reloaded and does not take the function's handle again.
     GPUMUX_REASON_RESTARTED = 14,
     /// The tenant has as many requests on the device as it may have.
     GPUMUX_REASON_TENANT_QUEUE_FULL = 15,
@@ -134,7 +135,7 @@ impl gpumux_code {
         (Self::GPUMUX_ERROR_UNKNOWN_FUNCTION, c"the daemon serves no such function"),
         (Self::GPUMUX_ERROR_OPEN_REFUSED, c"the daemon did not open the function"),
         (Self::GPUMUX_ERROR_SESSION_OVER, c"the session is over"),
-        (Self::GPUMUX_ERROR_RESTARTED, c"the restarted daemon does not take the function again"),
+        (Self::GPUMUX_ERROR_RESTARTED, c"the daemon does not take the function again"),
         (Self::GPUMUX_ERROR_LOST, c"nobody serves the function any more"),
         (Self::GPUMUX_ERROR_FORKED, c"the handle belongs to the parent process"),
         (Self::GPUMUX_ERROR_LENGTH, c"the function takes no request of this length"),

@@ -157,8 +157,8 @@ pub enum SubmitError {
     /// The worker or the daemon is gone.
     #[error("the channel is lost ({}): {}", .0.label(), .0.advice())]
     Lost(Reason),
-    /// The daemon was restarted, and the one that runs now does not take the channel again.
-    #[error("the daemon was restarted and does not take the channel again: {0}")]
+    /// The daemon was restarted or reloaded, and does not take the channel again.
+    #[error("the daemon was restarted or reloaded and does not take the channel again: {0}")]
     Restarted(#[from] ReopenError),
     /// The daemon ended the session.
     #[error("the daemon ended the session: {0}")]
@@ -168,7 +168,8 @@ pub enum SubmitError {
     Forked,
 }
 
-/// Why a restarted daemon does not take a channel that the one before it served.
+/// Why a daemon does not take a channel again that was served: by the one before it, or by itself
+/// before a reload.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ReopenError {
     /// It does not serve the function, or not this channel.
@@ -194,7 +195,7 @@ pub(crate) enum Loss {
     Gone(Reason),
     /// The daemon ended the session.
     Violation(String),
-    /// A daemon came after, and does not take it.
+    /// The daemon that there is does not take it again.
     Restarted(ReopenError),
 }
 

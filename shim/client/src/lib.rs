@@ -37,7 +37,8 @@
 //!
 //! Where the successor does not serve the function, serves it with another signature, or has no room
 //! for the channel, what is in flight ends as refused for [`Reason::Restarted`], and later requests
-//! are told why ([`SubmitError::Restarted`]). Where none comes in time it is [`Reason::DaemonLost`]. A
+//! are told why ([`SubmitError::Restarted`]). So it is when a daemon that lives takes a function away,
+//! or serves another by its name, at a reload. Where none comes in time it is [`Reason::DaemonLost`]. A
 //! session that the daemon ended, because this side broke the protocol, is over.
 
 /// The programs of the guide are compiled with those of this documentation.

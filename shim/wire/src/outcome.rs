@@ -92,7 +92,7 @@ reasons! {
     Poison = 12, "poison", "do not send this request again: it kills the device's worker whenever it runs";
     /// The function's requests have killed workers, and it is served no more until it is cleared.
     Quarantined = 13, "quarantined", "ask the operator, who clears it with `gpumux functions clear` when its model is mended";
-    /// The daemon was restarted, and the one that runs now does not take the channel again.
+    /// The daemon was restarted or reloaded, and does not take the channel again.
     Restarted = 14, "restarted", "open the function again, which says what is wrong, and resubmit; nothing of this request remains";
     /// The tenant has as many requests on the device as it may have.
     TenantQueueFull = 15, "tenant_queue_full", "wait for replies before submitting more, or raise the tenant's `queue_max` in gpumuxd.toml";

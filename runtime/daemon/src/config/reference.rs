@@ -251,7 +251,7 @@ fn daemon_page() -> String {
          is, and so is a value\n  out of its range. `gpumuxd --check-config` says all of it at once and \
          starts nothing; its exit code is 0 or 1.\n\
          - The options stand above the first `[tenant.NAME]`.\n\
-         - `gpumux reload` and SIGHUP read the file anew. Tenants and functions change at once. An option \
+         - `gpumux reload` and SIGHUP read the file anew. Tenants and functions change in the daemon that runs. An option \
          that would be another\n  needs a restart and is named, with its line. A file with a mistake \
          changes nothing.\n",
     );

@@ -10,6 +10,7 @@ mod doors;
 mod emulated;
 mod error;
 mod given;
+mod herald;
 mod history;
 mod identity;
 mod import;
@@ -42,6 +43,7 @@ use crate::link::PlanFiles;
 use crate::options::SupervisorOptions;
 use devices::Devices;
 use doors::Doors;
+use herald::Herald;
 use registry::Registry;
 use reload::Reloader;
 use sd_notify::NotifyState;
@@ -49,7 +51,7 @@ use socket2::Type;
 use std::sync::Arc;
 use tenancy::Tenancy;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::info;
 
 /// Runs the daemon until it is told to stop and has drained.
 ///
@@ -61,6 +63,7 @@ pub(crate) async fn run(
     mut given: Given,
 ) -> Result<(), SupervisorError> {
     let functions = config::load(&options.models).map_err(SupervisorError::Config)?;
+    let herald = Herald::start()?;
     let mut stop = Stop::listen()?;
     let mut hangups = signal(SignalKind::hangup())?;
     let (tenancy, _) = Tenancy::read(&options).map_err(SupervisorError::Config)?;
@@ -73,7 +76,7 @@ pub(crate) async fn run(
         metrics::MetricsListener::bind(&options.metrics_socket(), options.metrics_listen).await?;
     let registry = Arc::new(Registry::new(&functions, &options, tenancy));
     let served = tokio::select! {
-        served = plan(functions, &options) => served?,
+        served = plan(functions, &options, &herald) => served?,
         () = stop.asked() => return Ok(()),
     };
     let found = tokio::select! {
@@ -89,13 +92,13 @@ pub(crate) async fn run(
         }
     }
     let whom = (Arc::clone(&registry), devices.clone());
-    let reloader = Arc::new(Reloader::new(options.clone(), whom, doors));
+    let reloader = Arc::new(Reloader::new((options.clone(), herald.clone()), whom, doors));
     let figures = admin::Admin::new(Arc::clone(&registry), devices.clone(), Arc::clone(&reloader));
     let scrapes = tokio::spawn(metrics::serve(scrapers, figures.clone()));
     let admin = tokio::spawn(admin::serve(admin, figures));
     info!(socket = %options.socket.display(), "ready");
-    notify(&[NotifyState::Ready]);
-    tokio::spawn(watchdog::keep(devices.clone()));
+    herald.tell([NotifyState::Ready]);
+    tokio::spawn(watchdog::keep(devices.clone(), herald.clone()));
     let again = Arc::clone(&reloader);
     let reloads = tokio::spawn(async move {
         while hangups.recv().await.is_some() {
@@ -108,7 +111,7 @@ pub(crate) async fn run(
         ended = keepers.join_next() => return Err(SupervisorError::ended(ended)),
     }
     info!("draining: nothing new is admitted; a second signal ends at once");
-    notify(&[NotifyState::Stopping]);
+    herald.tell([NotifyState::Stopping]);
     registry.drain();
     tokio::select! {
         () = devices.drain() => info!("drained"),
@@ -154,21 +157,16 @@ struct Served {
 async fn plan(
     functions: Vec<Function>,
     options: &SupervisorOptions,
+    herald: &Herald,
 ) -> Result<Vec<Served>, SupervisorError> {
     let mut served = Vec::new();
     for function in functions {
         // An import may take longer than a service manager waits for the whole daemon.
         let patience = (2 * import::TIME_LIMIT).as_micros();
-        notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(patience).unwrap_or(u32::MAX))]);
+        let patience = u32::try_from(patience).unwrap_or(u32::MAX);
+        herald.tell([NotifyState::ExtendTimeoutUsec(patience)]);
         let plan = import::plan_of(&function, options).await?;
         served.push(Served { function, plan });
     }
     Ok(served)
-}
-
-/// Tells the service manager, where one started us.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "the service manager could not be told");
-    }
 }

@@ -3,9 +3,10 @@
 
 use super::devices::Devices;
 use super::doors::Doors;
+use super::herald::Herald;
+use super::plan;
 use super::registry::{Orders, Registry};
 use super::tenancy::Tenancy;
-use super::{notify, plan};
 use crate::config::{self, ConfigError};
 use crate::options::SupervisorOptions;
 use gpumux_wire::reload::Reload;
@@ -20,6 +21,7 @@ const STOPPING: &str = "the daemon is stopping: the next one reads what there is
 #[derive(Debug)]
 pub(super) struct Reloader {
     options: SupervisorOptions,
+    herald: Herald,
     registry: Arc<Registry>,
     devices: Devices,
     doors: Mutex<Doors>,
@@ -29,12 +31,19 @@ pub(super) struct Reloader {
 
 impl Reloader {
     pub(super) fn new(
-        options: SupervisorOptions,
+        (options, herald): (SupervisorOptions, Herald),
         (registry, devices): (Arc<Registry>, Devices),
         mut doors: Doors,
     ) -> Self {
         doors.serve(&registry, &devices);
-        Self { options, registry, devices, doors: Mutex::new(doors), turn: Default::default() }
+        Self {
+            options,
+            herald,
+            registry,
+            devices,
+            doors: Mutex::new(doors),
+            turn: Default::default(),
+        }
     }
 
     fn doors(&self) -> MutexGuard<'_, Doors> {
@@ -54,16 +63,16 @@ impl Reloader {
             // It has told the service manager that it stops; that it is ready would unsay it.
             return Reload { errors: vec![STOPPING.to_owned()], ..Reload::default() };
         }
-        let since = NotifyState::monotonic_usec_now();
-        let reloading = since.map(|since| [NotifyState::Reloading, since]);
-        reloading.iter().for_each(|states| notify(states));
-        let done = self.apply().await;
-        if !self.registry.is_draining() {
-            notify(&[NotifyState::Ready]);
+        if let Ok(since) = NotifyState::monotonic_usec_now() {
+            self.herald.tell([NotifyState::Reloading, since]);
         }
+        let done = self.apply().await;
         match &done {
             Ok(reload) => info!(?reload, "reloaded"),
             Err(errors) => error!(?errors, "not reloaded: the configuration before stays"),
+        }
+        if !self.registry.is_draining() {
+            self.herald.tell([NotifyState::Ready]);
         }
         done.unwrap_or_else(|errors| Reload { errors, ..Reload::default() })
     }
@@ -74,7 +83,7 @@ impl Reloader {
         };
         let (tenancy, settings) = Tenancy::read(&self.options).map_err(wrong)?;
         let functions = config::load(&self.options.models).map_err(wrong)?;
-        let served = plan(functions.clone(), &self.options).await;
+        let served = plan(functions.clone(), &self.options, &self.herald).await;
         let served = served.map_err(|error| vec![error.to_string()])?;
         let new = self.doors().prepare(&tenancy).map_err(|error| vec![error.to_string()])?;
         let change = self.devices.replace(served).await.map_err(|why| vec![why])?;

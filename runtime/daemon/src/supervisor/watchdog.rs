@@ -7,13 +7,13 @@
 //! the daemon. Its keeper ends it and starts another, and while it does so it keeps its promises.
 
 use super::devices::Devices;
+use super::herald::Herald;
 use crate::clock::Clock;
 use gpumux_core::MonoTime;
 use sd_notify::NotifyState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
@@ -45,7 +45,7 @@ impl Promise {
 
 /// Tells the service manager that the daemon is fine, twice in the time in which it expects that, for
 /// as long as it is. Returns at once where nobody expects it.
-pub(super) async fn keep(devices: Devices) {
+pub(super) async fn keep(devices: Devices, herald: Herald) {
     let Some(expected) = sd_notify::watchdog_enabled().filter(|span| !span.is_zero()) else {
         return;
     };
@@ -54,11 +54,7 @@ pub(super) async fn keep(devices: Devices) {
     loop {
         beat.tick().await;
         match devices.promises().find(|(_, promise)| !promise.is_kept(Clock.now())) {
-            // Aside, because it waits where the manager is slow to listen, and the peers do not.
-            None => {
-                let told = spawn_blocking(|| super::notify(&[NotifyState::Watchdog]));
-                let _told = told.await;
-            }
+            None => herald.tell([NotifyState::Watchdog]),
             Some((device, _)) => error!(
                 device,
                 "the keeper of the device's worker is stuck: a bug; the service manager is not told that all is well"

@@ -49,7 +49,7 @@ class ChannelLost(GpumuxError):
 
 
 class Restarted(ChannelLost):
-    """The daemon was restarted, and the one that runs now does not take the channel again."""
+    """The daemon was restarted or reloaded, and does not take the channel again."""
 
 
 class Forked(GpumuxError):

@@ -41,13 +41,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     // Here a plan that does not fit is refused once, and before any peer is started.
     drop(peer::prepare(&plan, 0)?);
     Schedule::new(&plan, Lengths::fixed(1))?;
-    eprintln!(
-        "{} by {} peers (processes, a session each): {}; seed {}",
-        plan.function,
-        plan.peers,
-        plan.arrivals_text(),
-        plan.seed
-    );
+    let peers = match plan.peers {
+        1 => "1 peer, a process with a session".to_owned(),
+        several => format!("{several} peers, processes with a session each"),
+    };
+    eprintln!("{} by {peers}: {}; seed {}", plan.function, plan.arrivals_text(), plan.seed);
     let run = lead::run(&plan)?;
     if let Some(path) = &options.histogram {
         std::fs::write(path, run.tally.latency.percentiles())
