@@ -55,7 +55,7 @@ fn reload(daemon: &Daemon, config: &str) -> Output {
 }
 
 #[test]
-fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+fn the_command_line_wins_over_the_file() {
     let file = "lanes = 4\npartitions = \"none\"\nsession_mapped_bytes_max = \"1MiB\"\n\
                 mapped_bytes_max = \"96MiB\"\n";
     let daemon = Daemon::start_with(&[("echo", ECHO)], &with(file));
@@ -159,16 +159,29 @@ fn a_reload_names_the_keys_that_need_a_restart() {
     assert!(daemon.connect().open("echo", SIZE).is_ok());
 }
 
+/// Each adds a level to what is there: the file, the environment, the command line.
 #[test]
-fn the_log_is_of_the_form_that_the_file_says() {
-    let site =
-        Site::new("models = \"models\"\nlog_format = \"json\"\ndevice = \"emulated:sms=0\"\n", &[]);
-    let mut command = Command::new(binary("gpumuxd"));
-    command.arg("--config").arg(site.path().join("gpumuxd.toml")).env_remove("JOURNAL_STREAM");
-    let output = command.output().expect("gpumuxd starts");
-    assert!(!output.status.success(), "there are no models");
-    let said = text(&output.stderr);
-    let line: serde_json::Value = serde_json::from_str(said.trim()).expect("one line of JSON");
-    let message = line["message"].as_str().expect("a message");
-    assert!(message.contains(&*site.path().join("models").to_string_lossy()), "{said}");
+fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+    let site = Site::new("models = \"models\"\nlog_format = \"json\"\n", &[]);
+    let said = |environment: Option<&str>, arguments: &[&str]| {
+        let mut command = Command::new(binary("gpumuxd"));
+        command.arg("--config").arg(site.path().join("gpumuxd.toml")).args(arguments);
+        command.env_remove("JOURNAL_STREAM").env_remove("GPUMUX_LOG_FORMAT");
+        command.envs(environment.map(|format| ("GPUMUX_LOG_FORMAT", format)));
+        let output = command.output().expect("gpumuxd starts");
+        assert!(!output.status.success(), "there are no models");
+        let said = text(&output.stderr);
+        assert!(said.contains(&*site.path().join("models").to_string_lossy()), "{said}");
+        said
+    };
+    let is_json = |said: &str| {
+        let line = serde_json::from_str::<serde_json::Value>(said.trim());
+        line.is_ok_and(|line| line["message"].is_string())
+    };
+    let by_file = said(None, &[]);
+    assert!(is_json(&by_file), "{by_file}");
+    let by_environment = said(Some("text"), &[]);
+    assert!(!is_json(&by_environment), "{by_environment}");
+    let by_argument = said(Some("text"), &["--log-format", "json"]);
+    assert!(is_json(&by_argument), "{by_argument}");
 }
