@@ -121,7 +121,7 @@ fn what_cannot_be_served_changes_nothing() {
     let worker = daemon.worker();
     let bad = format!("{ECHO}max_batsh = 3\n");
     let what = refused(&daemon.reload(&[("echo", ECHO), ("new", &bad)]));
-    assert!(what.contains("new/function.toml:3: unknown field `max_batsh`"), "{what}");
+    assert!(what.contains("new/function.toml:3:1: unknown field `max_batsh`"), "{what}");
     let what = refused(&daemon.reload(&[("new", "model = \"absent.onnx\"\n")]));
     assert!(what.contains("new/absent.onnx"), "{what}");
     let what = refused(&daemon.reload(&[("new", &format!("{ECHO}device = 7\n"))]));
