@@ -220,3 +220,14 @@ fn a_worker_that_dies_over_a_reload_is_no_harm() {
     assert!(outcome == Outcome::Done || outcome == RESTARTED, "{outcome:?}");
     expect_echo(submit(&echo, 4), 4);
 }
+
+#[test]
+fn a_worker_that_still_loads_is_not_waited_for() {
+    let mut daemon = Daemon::start(&[("echo", ECHO), ("goes", NULL)]);
+    let echo = daemon.connect().open("echo", SIZE).unwrap();
+    kill(daemon.worker(), Signal::SIGKILL).unwrap();
+    let waiting = submit(&echo, 1);
+    assert_eq!(said(&daemon.reload(&[("echo", ECHO)])), "function `goes` was removed\n");
+    expect_echo(waiting, 1);
+    assert_eq!(names(&daemon), ["echo"]);
+}
