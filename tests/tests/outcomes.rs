@@ -171,6 +171,6 @@ fn a_channel_over_a_limit_is_refused() {
 fn a_wrong_function_file_keeps_the_daemon_from_starting() {
     let functions = [("null", "model = \"builtin:null\"\nlenght = { max = 3 }\n")];
     let said = Daemon::refuse(&functions, &Options::default());
-    assert!(said.contains("null/function.toml:2: unknown field `lenght`"), "{said}");
+    assert!(said.contains("null/function.toml:2:1: unknown field `lenght`"), "{said}");
     assert!(said.contains("did you mean `length`?"), "{said}");
 }

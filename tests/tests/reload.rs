@@ -121,7 +121,7 @@ fn what_cannot_be_served_changes_nothing() {
     let worker = daemon.worker();
     let bad = format!("{ECHO}max_batsh = 3\n");
     let what = refused(&daemon.reload(&[("echo", ECHO), ("new", &bad)]));
-    assert!(what.contains("new/function.toml:3: unknown field `max_batsh`"), "{what}");
+    assert!(what.contains("new/function.toml:3:1: unknown field `max_batsh`"), "{what}");
     let what = refused(&daemon.reload(&[("new", "model = \"absent.onnx\"\n")]));
     assert!(what.contains("new/absent.onnx"), "{what}");
     let what = refused(&daemon.reload(&[("new", &format!("{ECHO}device = 7\n"))]));
@@ -219,4 +219,15 @@ fn a_worker_that_dies_over_a_reload_is_no_harm() {
     let outcome = late.wait().unwrap().outcome();
     assert!(outcome == Outcome::Done || outcome == RESTARTED, "{outcome:?}");
     expect_echo(submit(&echo, 4), 4);
+}
+
+#[test]
+fn a_worker_that_still_loads_is_not_waited_for() {
+    let mut daemon = Daemon::start(&[("echo", ECHO), ("goes", NULL)]);
+    let echo = daemon.connect().open("echo", SIZE).unwrap();
+    kill(daemon.worker(), Signal::SIGKILL).unwrap();
+    let waiting = submit(&echo, 1);
+    assert_eq!(said(&daemon.reload(&[("echo", ECHO)])), "function `goes` was removed\n");
+    expect_echo(waiting, 1);
+    assert_eq!(names(&daemon), ["echo"]);
 }

@@ -185,7 +185,7 @@ fn tenants_are_reloaded_and_a_bad_configuration_changes_nothing() {
     let said = String::from_utf8_lossy(&bad.stderr).into_owned();
     assert!(!bad.status.success());
     let line = good.lines().count() + 1;
-    assert!(said.contains(&format!("gpumuxd.toml:{line}: unknown field `colour`")), "{said}");
+    assert!(said.contains(&format!("gpumuxd.toml:{line}:1: unknown field `colour`")), "{said}");
     assert_eq!(echo(&embed), Outcome::Done);
     assert_eq!(node.daemon.status().tenants.len(), 2);
     // `desk` goes, `back` comes, `shop` may open more: its session and its channel stay.

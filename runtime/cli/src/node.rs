@@ -97,6 +97,8 @@ impl Plot {
         let notified = UnixDatagram::bind(&notify)?;
         let mut command = Command::new(&binary);
         command
+            // The host's file is of the host's daemon.
+            .args(["--config", "/dev/null"])
             .arg("--socket")
             .arg(folder.join("gpumuxd.sock"))
             .arg("--admin-socket")

@@ -20,7 +20,7 @@ pub(crate) struct LogOptions {
     /// How a line of the log looks: `text` and `json` go to standard error; `journald` sends the
     /// fields to the journal as they are, and is the default where standard error is the journal's.
     /// GPUMUX_LOG says what is logged, as `info` or `warn,gpumux::audit=info`
-    #[arg(long, global = true, env = FORMAT, value_enum)]
+    #[arg(long, global = true, help_heading = "Log", env = FORMAT, value_enum)]
     pub(crate) log_format: Option<LogFormat>,
 }
 

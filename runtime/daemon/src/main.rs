@@ -18,15 +18,19 @@ mod probe;
 mod supervisor;
 mod worker;
 
-use clap::Parser;
-use options::{Options, Role};
+use config::{CommandLine, Start};
+use options::Role;
 use std::process::ExitCode;
-use supervisor::Given;
+use supervisor::{Given, SupervisorError};
 
 fn main() -> ExitCode {
     // Before anything is opened: what is open now was given.
     let given = Given::inherit();
-    let options = Options::parse();
+    let start = CommandLine::of_process().start();
+    if start.options.check_config {
+        return check(start);
+    }
+    let Start { options, wrong, .. } = start;
     if let Err(error) = log::start(options.log.log_format) {
         eprintln!("gpumuxd: {error}");
         return ExitCode::FAILURE;
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Some(Role::Man { folder }) => {
             manual::write(&folder).map_err(|error| format!("{}: {error}", folder.display()))
         }
+        None if !wrong.is_empty() => Err(SupervisorError::Config(wrong).to_string()),
         None => given.map_err(|error| error.to_string()).and_then(|given| {
             supervisor::run(options.supervisor, given).map_err(|it| it.to_string())
         }),
@@ -52,6 +57,20 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => {
             tracing::error!("{what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what is wrong with the configuration, or that nothing is.
+fn check(start: Start) -> ExitCode {
+    match supervisor::check(start) {
+        Ok(found) => {
+            println!("{found}");
+            ExitCode::SUCCESS
+        }
+        Err(wrong) => {
+            eprintln!("gpumuxd: {wrong}");
             ExitCode::FAILURE
         }
     }

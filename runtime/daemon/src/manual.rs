@@ -14,7 +14,14 @@ SIGTERM, SIGINT
 Drain: nothing new is admitted, and what was admitted is answered. A second one ends at once.
 .TP
 SIGHUP
-Read the configuration anew, as `gpumux reload` does: tenants change, and what needs a restart is named in the log.
+Read the configuration anew, as `gpumux reload` does: tenants and functions change, and what needs a restart is named in the log.
+.SH CONFIGURATION
+Each option with a variable is a key of gpumuxd.toml too: `\-\-hang\-limit` is `hang_limit`. The command line wins over
+the environment, that over the file, and the file over the default. Unknown keys and wrong values are refused with file, line and
+column. A relative path in the file is seen from the file's folder. `gpumuxd \-\-check\-config` reads the file and every
+function.toml, prints all that is wrong with them, and exits with 0 if nothing is, else 1.
+.SH EXIT STATUS
+0 after a stop that was asked for, 1 for what the log names, 2 for a command line that is wrong.
 .SH SERVICE MANAGER
 It says over NOTIFY_SOCKET when it is ready, reloads and stops, and over the time of WATCHDOG_USEC that it is
 fine: that its event loop turns and the keeper of each device's worker does its part. It asks for more time
@@ -23,10 +30,10 @@ it knows: `peers` in place of \-\-socket, `admin` in place of \-\-admin\-socket.
 .SH FILES
 .TP
 /etc/gpumux/gpumuxd.toml
-Tenants.
+Options and tenants. Its keys are in the reference, /usr/share/doc/gpumux/docs/reference/gpumuxd\-toml.md.
 .TP
 /etc/gpumux/models
-A folder for each function, with function.toml in it.
+A folder for each function, with function.toml in it: /usr/share/doc/gpumux/docs/reference/function\-toml.md.
 .TP
 /var/lib/gpumux
 Imported models, and the lock of each GPU.

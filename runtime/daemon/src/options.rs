@@ -1,11 +1,29 @@
-//! What the command line says, each with its variable in the environment.
+//! What the command line says, each with its variable in the environment and its key in `gpumuxd.toml`: an
+//! option that is added here is a key too, and in the reference (`config/keys.rs`).
 
+use crate::config::{Bytes, Served, size, span};
 use crate::log::LogOptions;
 use crate::probe::ProbeOptions;
 use crate::supervisor::Loopback;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
+
+/// Shared memory: from less than any channel takes to more than any host has.
+const MAPPED_BYTES: RangeInclusive<u64> = 1 << 12..=1 << 50;
+/// A thread that spins for longer than a core's time slice only takes it from others.
+const SPIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(1);
+/// Less than this a busy host alone takes now and then.
+const HANG_LIMIT: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(86_400);
+const ORPHAN_GRACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+const FAULT_WINDOW: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+/// As many cores as the kernel's own set of them has.
+const CORES: RangeInclusive<u64> = 0..=1023;
 
 /// Shares a node's GPUs among inference functions.
 #[derive(Clone, Debug, Parser)]
@@ -17,6 +35,10 @@ pub(crate) struct Options {
     pub(crate) supervisor: SupervisorOptions,
     #[command(flatten)]
     pub(crate) log: LogOptions,
+    /// Read gpumuxd.toml and every function.toml, say what is wrong with them or that nothing is, and
+    /// end. No device is needed
+    #[arg(long)]
+    pub(crate) check_config: bool,
 }
 
 /// What else this binary is.
@@ -51,49 +73,77 @@ pub(crate) enum Role {
 /// How the daemon is run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SupervisorOptions {
-    /// The file that says more, of tenants above all; /etc/gpumux/gpumuxd.toml if that is there
+    /// The file in which each option may stand that has a variable, and the tenants;
+    /// /etc/gpumux/gpumuxd.toml if that is there
     #[arg(long, env = "GPUMUX_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// The socket that peers connect to
-    #[arg(long, env = "GPUMUX_SOCKET", default_value = "/run/gpumux/gpumuxd.sock")]
+    #[arg(
+        long,
+        help_heading = "Sockets",
+        env = "GPUMUX_SOCKET",
+        default_value = "/run/gpumux/gpumuxd.sock"
+    )]
     pub(crate) socket: PathBuf,
     /// The socket that `gpumux status` asks
-    #[arg(long, env = "GPUMUX_ADMIN_SOCKET", default_value = "/run/gpumux/admin.sock")]
+    #[arg(
+        long,
+        help_heading = "Sockets",
+        env = "GPUMUX_ADMIN_SOCKET",
+        default_value = "/run/gpumux/admin.sock"
+    )]
     pub(crate) admin_socket: PathBuf,
     /// The socket that Prometheus scrapes, at /metrics; metrics.sock beside the admin socket when
     /// absent
-    #[arg(long, env = "GPUMUX_METRICS_SOCKET")]
+    #[arg(long, help_heading = "Sockets", env = "GPUMUX_METRICS_SOCKET")]
     pub(crate) metrics_socket: Option<PathBuf>,
     /// A loopback address and port that Prometheus may scrape too, as 127.0.0.1:9400; none when absent
-    #[arg(long, env = "GPUMUX_METRICS_LISTEN")]
+    #[arg(long, help_heading = "Sockets", env = "GPUMUX_METRICS_LISTEN")]
     pub(crate) metrics_listen: Option<Loopback>,
     /// The model repository: a folder for each function, with function.toml in it
-    #[arg(long, env = "GPUMUX_MODELS", default_value = "/etc/gpumux/models")]
+    #[arg(
+        long,
+        help_heading = "Folders",
+        env = "GPUMUX_MODELS",
+        default_value = "/etc/gpumux/models"
+    )]
     pub(crate) models: PathBuf,
-    /// Most bytes of shared memory that all peers together may have mapped
-    #[arg(long, env = "GPUMUX_MAPPED_BYTES_MAX", default_value_t = 4 << 30)]
-    pub(crate) mapped_bytes_max: u64,
-    /// Most bytes of shared memory that one peer may have mapped
-    #[arg(long, env = "GPUMUX_SESSION_MAPPED_BYTES_MAX", default_value_t = 1 << 30)]
-    pub(crate) session_mapped_bytes_max: u64,
+    /// Most shared memory that all peers together may have mapped
+    #[arg(long, help_heading = "Memory", env = "GPUMUX_MAPPED_BYTES_MAX", default_value = "4GiB",
+          value_parser = size(MAPPED_BYTES))]
+    pub(crate) mapped_bytes_max: Bytes,
+    /// Most shared memory that one peer may have mapped
+    #[arg(long, help_heading = "Memory", env = "GPUMUX_SESSION_MAPPED_BYTES_MAX",
+          default_value = "1GiB", value_parser = size(MAPPED_BYTES))]
+    pub(crate) session_mapped_bytes_max: Bytes,
     /// The device: `cuda`, `emulated`, or `auto`, which is a GPU where there is one and else the
     /// emulated device. `emulated:sms=16,memory=1GiB` and the like say what that device is
-    #[arg(long, env = "GPUMUX_DEVICE", default_value = "cuda")]
+    #[arg(long, help_heading = "Devices", env = "GPUMUX_DEVICE", default_value = "cuda")]
     pub(crate) device: DeviceRequest,
     /// Which of the driver's devices are served, as 0,2; all when absent
-    #[arg(long, env = "GPUMUX_DEVICES", value_delimiter = ',')]
+    #[arg(
+        long,
+        help_heading = "Devices",
+        env = "GPUMUX_DEVICES",
+        value_name = "NUMBERS",
+        value_delimiter = ','
+    )]
     pub(crate) devices: Vec<u32>,
     /// Where imported models are kept between starts
-    #[arg(long, env = "GPUMUX_STATE", default_value = "/var/lib/gpumux")]
+    #[arg(long, help_heading = "Folders", env = "GPUMUX_STATE", default_value = "/var/lib/gpumux")]
     pub(crate) state: PathBuf,
     /// The emulated driver; gpumuxd's own when absent
-    #[arg(long, env = "GPUMUX_EMULATOR")]
+    #[arg(long, help_heading = "Devices", env = "GPUMUX_EMULATOR")]
     pub(crate) emulator: Option<PathBuf>,
     /// Two convictions of a function within this span quarantine it
-    #[arg(long, env = "GPUMUX_FAULT_WINDOW", default_value = "10m")]
+    #[arg(long, help_heading = "Faults", env = "GPUMUX_FAULT_WINDOW", default_value = "10m",
+          value_parser = span(FAULT_WINDOW))]
     pub(crate) fault_window: humantime::Duration,
     #[command(flatten)]
     pub(crate) worker: WorkerOptions,
+    /// What of this a new file may not change in a daemon that runs.
+    #[arg(skip)]
+    pub(crate) served: Served,
 }
 
 impl SupervisorOptions {
@@ -196,27 +246,37 @@ impl PartitionChoice {
 pub(crate) struct WorkerOptions {
     /// Lanes of each device. Of several, each has an equal part of the SMs where the device can be
     /// divided
-    #[arg(long, env = "GPUMUX_LANES", default_value_t = 1,
+    #[arg(long, help_heading = "Devices", env = "GPUMUX_LANES", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) lanes: u16,
     /// How a device is divided among its lanes
-    #[arg(long, env = "GPUMUX_PARTITIONS", value_enum, default_value = "best")]
+    #[arg(
+        long,
+        help_heading = "Devices",
+        env = "GPUMUX_PARTITIONS",
+        value_enum,
+        default_value = "best"
+    )]
     pub(crate) partitions: PartitionChoice,
     /// The scheduling policy
-    #[arg(long, env = "GPUMUX_POLICY", default_value = "fifo",
+    #[arg(long, help_heading = "Dispatch", env = "GPUMUX_POLICY", default_value = "fifo",
           value_parser = clap::builder::PossibleValuesParser::new(gpumux_core::policy::NAMES))]
     pub(crate) policy: String,
     /// The core that the dispatch thread is kept on; any when absent
-    #[arg(long, env = "GPUMUX_DISPATCH_CORE")]
+    #[arg(long, help_heading = "Dispatch", env = "GPUMUX_DISPATCH_CORE", value_name = "CORE",
+          value_parser = RangedU64ValueParser::<usize>::new().range(CORES))]
     pub(crate) dispatch_core: Option<usize>,
     /// How long the dispatch thread looks for work before it sleeps, at most
-    #[arg(long, env = "GPUMUX_SPIN", default_value = "20us")]
+    #[arg(long, help_heading = "Dispatch", env = "GPUMUX_SPIN", default_value = "20us",
+          value_parser = span(SPIN))]
     pub(crate) spin: humantime::Duration,
     /// How long a busy device may make no progress before its worker is replaced
-    #[arg(long, env = "GPUMUX_HANG_LIMIT", default_value = "30s")]
+    #[arg(long, help_heading = "Faults", env = "GPUMUX_HANG_LIMIT", default_value = "30s",
+          value_parser = span(HANG_LIMIT))]
     pub(crate) hang_limit: humantime::Duration,
     /// How long a worker whose supervisor is gone may take to finish what is on the device
-    #[arg(long, env = "GPUMUX_ORPHAN_GRACE", default_value = "5s")]
+    #[arg(long, help_heading = "Faults", env = "GPUMUX_ORPHAN_GRACE", default_value = "5s",
+          value_parser = span(ORPHAN_GRACE))]
     pub(crate) orphan_grace: humantime::Duration,
 }
 

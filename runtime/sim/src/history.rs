@@ -49,6 +49,11 @@ pub enum Seen<'a> {
 pub trait Watch {
     /// Something happens now.
     fn see(&mut self, now: MonoTime, seen: Seen<'_>);
+
+    /// Whether it has seen enough: the simulation ends here.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody.
@@ -62,10 +67,9 @@ impl<One: Watch, Other: Watch> Watch for (One, Other) {
         self.0.see(now, seen);
         self.1.see(now, seen);
     }
-}
 
-impl<W: Watch> Watch for &mut W {
-    fn see(&mut self, now: MonoTime, seen: Seen<'_>) {
-        (**self).see(now, seen);
+    fn is_over(&self) -> bool {
+        self.0.is_over() || self.1.is_over()
     }
 }
+

@@ -135,14 +135,15 @@ pub struct Ended {
 }
 
 impl World {
-    /// Sizes that hold whatever these functions admit: what waits, what runs, and one that is refused.
+    /// Sizes that hold whatever these functions admit: what waits, what runs, one that is refused, and
+    /// one too many, so that a checker sees it.
     fn limits(&self) -> Limits {
         let lanes = u16::try_from(self.lanes.len()).expect("lanes are few");
         let waiting: u32 = self.functions.iter().map(|function| function.queue).sum();
         let batch_max = self.functions.iter().map(|function| function.max_batch).max();
         let running = u32::from(lanes) * batch_max.unwrap_or(0);
         Limits {
-            requests: waiting + running + self.inherited + 1,
+            requests: waiting + running + self.inherited + 2,
             lanes,
             run_ahead: self.run_ahead,
         }
@@ -233,9 +234,9 @@ where
         true
     }
 
-    /// Goes on until nothing happens any more.
+    /// Goes on until nothing happens any more, or whoever looks on has seen enough.
     pub fn run(mut self) -> (Ended, W) {
-        while self.step() {}
+        while !self.watch.is_over() && self.step() {}
         self.finish()
     }
 

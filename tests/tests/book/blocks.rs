@@ -80,29 +80,27 @@ fn python(text: &str) -> Result<(), String> {
     given(Command::new("python3").args(["-c", program]), text)
 }
 
-/// A function's file, if it names a model, else the daemon's: a daemon reads it, and comes to nothing
-/// later, as it cannot make its sockets.
+/// A function's file, if it names a model, else the daemon's: a daemon checks it.
 fn toml(text: &str) -> Result<(), String> {
     let table: toml::Table = text.parse().map_err(said)?;
     let folder = tempfile::tempdir().map_err(said)?;
     let function = folder.path().join("models/shown");
     fs::create_dir_all(&function).map_err(said)?;
     let echo = "model = \"builtin:echo\"\nlength = { max = 8 }\n";
-    let (model, config) = if table.contains_key("model") { (text, "") } else { (echo, text) };
-    fs::write(function.join("function.toml"), model).map_err(said)?;
-    let file = folder.path().join("gpumuxd.toml");
-    fs::write(&file, shell::in_folder(config, folder.path())).map_err(said)?;
+    let model = table.get("model").and_then(toml::Value::as_str);
+    let (of_function, of_daemon) = if model.is_some() { (text, "") } else { (echo, text) };
+    fs::write(function.join("function.toml"), of_function).map_err(said)?;
+    if let Some(file) = model.filter(|model| model.ends_with(".onnx")) {
+        fs::write(function.join(file), "").map_err(said)?;
+    }
+    let config = folder.path().join("gpumuxd.toml");
+    fs::write(&config, of_daemon).map_err(said)?;
     let mut daemon = Command::new(binary("gpumuxd"));
-    daemon.args(["--device", "emulated", "--config"]).arg(file);
-    daemon.arg("--models").arg(folder.path().join("models"));
-    daemon.arg("--state").arg(folder.path().join("state"));
-    daemon.arg("--socket").arg(folder.path().join("gpumuxd.sock"));
-    daemon.arg("--admin-socket").arg(folder.path().join("nowhere/admin.sock"));
-    let output = daemon.output().map_err(said)?;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    match told.contains("is the folder there") && !told.contains("the configuration is wrong") {
+    daemon.arg("--check-config").arg("--config").arg(config);
+    let output = daemon.arg("--models").arg(folder.path().join("models")).output().map_err(said)?;
+    match output.status.success() {
         true => Ok(()),
-        false => Err(told),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
     }
 }
 

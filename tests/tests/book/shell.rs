@@ -138,7 +138,7 @@ pub(crate) fn parse(typed: &str) -> Result<(), String> {
 }
 
 /// The same text with the folders of the service elsewhere.
-pub(crate) fn in_folder(text: &str, folder: &Path) -> String {
+fn in_folder(text: &str, folder: &Path) -> String {
     let folder = folder.display().to_string();
     SERVICE_FOLDERS.iter().fold(text.to_owned(), |text, place| text.replace(place, &folder))
 }

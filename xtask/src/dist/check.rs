@@ -23,7 +23,8 @@ const HOST_TARGETS: [&str; 5] =
     ["sysinit.target", "basic.target", "sockets.target", "shutdown.target", "multi-user.target"];
 const HOST_PROGRAMS: [&str; 2] = ["nvidia-smi", "nvidia-modprobe"];
 /// Files that the packages must have, from the root.
-const FILES: [&str; 19] = [
+const FILES: [&str; 22] = [
+    "etc/gpumux/gpumuxd.toml",
     "usr/bin/gpumux",
     "usr/bin/gpumuxd",
     "usr/include/gpumux.h",
@@ -38,6 +39,8 @@ const FILES: [&str; 19] = [
     "usr/share/doc/gpumux/LICENSE-APACHE",
     "usr/share/doc/gpumux/LICENSE-MIT",
     "usr/share/doc/gpumux/README.md",
+    "usr/share/doc/gpumux/docs/reference/function-toml.md",
+    "usr/share/doc/gpumux/docs/reference/gpumuxd-toml.md",
     "usr/share/fish/vendor_completions.d/gpumux.fish",
     "usr/share/man/man1/gpumux-status.1.gz",
     "usr/share/man/man1/gpumux.1.gz",
@@ -74,6 +77,14 @@ fn scripts(package: &Path, folder: &Path) -> Result<(), Failure> {
         Command::new("dpkg-deb").arg("--control").arg(package).arg(&control),
         "unpack a package's scripts",
     )?;
+    // What an operator wrote there, an upgrade leaves.
+    let conffiles = control.join("conffiles");
+    if name.to_string_lossy().starts_with("gpumux_") {
+        let kept = fs::read_to_string(&conffiles).step(|| "read the conffiles".to_owned())?;
+        if !kept.lines().any(|line| line == "/etc/gpumux/gpumuxd.toml") {
+            return Err(Failure::new("find gpumuxd.toml among the conffiles", kept));
+        }
+    }
     for script in ["postinst", "prerm", "postrm"] {
         let path = control.join(script);
         if path.exists() {
@@ -161,6 +172,14 @@ fn programs(root: &Path, folder: &Path) -> Result<(), Failure> {
     if !serves || !said.contains("usr/lib/gpumux/libgpumux_emulator.so") {
         return Err(Failure::new("see an emulated device with the unpacked programs", said));
     }
+    let mut daemon = Command::new(root.join("usr/bin/gpumuxd"));
+    let models = folder.join("models");
+    write(&models.join("echo/function.toml"), "model = \"builtin:echo\"\nlength = { max = 8 }\n")?;
+    daemon.arg("--check-config").arg("--config").arg(root.join("etc/gpumux/gpumuxd.toml"));
+    failure::run(
+        daemon.arg("--models").arg(models),
+        "have the daemon read the packed gpumuxd.toml",
+    )?;
     let importer = root.join("usr/lib/gpumux/gpumux-import");
     failure::run(
         Command::new(importer).arg("--help").stdout(std::process::Stdio::null()),

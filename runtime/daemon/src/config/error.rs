@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, where, and what to do.
 
+use super::place::Place;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -15,12 +16,12 @@ pub(crate) enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("{}:{line}: {what}", path.display())]
+    #[error("{}:{place}: {what}", path.display())]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
+        /// Where in it.
+        place: Place,
         /// What is wrong, and what to write.
         what: String,
     },
@@ -32,15 +33,15 @@ pub(crate) enum ConfigError {
     },
     /// A tenant is named by its cgroup, which this kernel does not tell of a peer.
     #[error(
-        "{}:{line}: tenant `{tenant}` has a `cgroup`, and this kernel does not say which process a peer is \
+        "{}:{place}: tenant `{tenant}` has a `cgroup`, and this kernel does not say which process a peer is \
          (Linux 6.5 does): give the tenant a `socket`, `uid` or `gid`",
         path.display()
     )]
     NoCgroups {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
+        /// Where in it.
+        place: Place,
         /// The tenant.
         tenant: String,
     },
@@ -53,16 +54,15 @@ pub(crate) enum ConfigError {
 }
 
 impl ConfigError {
-    /// What the parser found, with its line and, for an unknown key, the nearest known one.
+    /// What the parser found, with its place and, for an unknown key, the nearest known one.
     pub(crate) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let start = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text[..start].matches('\n').count() + 1;
         let message = error.message().lines().collect::<Vec<_>>().join("; ");
         let what = match suggestion(&message) {
             Some(nearest) => format!("{message}; did you mean `{nearest}`?"),
             None => message,
         };
-        Self::Wrong { path: path.to_owned(), line, what }
+        Self::Wrong { path: path.to_owned(), place: Place::of(text, start), what }
     }
 }
 

@@ -4,10 +4,18 @@ use super::objective::Objective;
 use super::span::Span;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// Requests in a batch, at most.
+const MAX_BATCH: RangeInclusive<u32> = 1..=1024;
+
+/// Who would wait for longer is not waited for.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// One function, as its file says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FunctionConfig {
     /// What computes it.
@@ -21,15 +29,20 @@ pub(crate) struct FunctionConfig {
     pub(crate) pad: Padding,
     /// Most requests in a batch.
     #[serde(default = "default_max_batch")]
+    #[cfg_attr(test, schemars(range(min = *MAX_BATCH.start(), max = *MAX_BATCH.end())))]
+    #[cfg_attr(test, schemars(extend("unit" = "requests")))]
     pub(crate) max_batch: u32,
     /// How long the oldest request waits for company while every lane is busy.
     #[serde(default = "default_max_wait")]
+    #[cfg_attr(test, schemars(extend("range" = format!("0s to {}", Span(MAX_WAIT)))))]
     pub(crate) max_wait: Span,
     /// Most requests that wait.
     #[serde(default = "default_queue")]
+    #[cfg_attr(test, schemars(range(min = 1), extend("unit" = "requests")))]
     pub(crate) queue: u32,
     /// The device that serves it, as the driver numbers them; the one with most memory left when
     /// absent.
+    #[cfg_attr(test, schemars(extend("unit" = "the driver's number")))]
     pub(crate) device: Option<u32>,
     /// What the function is owed.
     #[serde(default)]
@@ -39,6 +52,7 @@ pub(crate) struct FunctionConfig {
 /// What a function is owed. It is checked and shown; the policies that schedule by it say so, and
 /// `fifo` is none of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Service {
     /// A quantile of the latency and its bound, as `p99 < 50ms`.
@@ -50,6 +64,7 @@ pub(crate) struct Service {
 
 /// Who goes first where not all can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Priority {
     /// After the others.
@@ -75,17 +90,20 @@ pub(crate) enum Model {
 
 /// The variable dimension.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Length {
     /// The model's name for it. The built-in models have one, called `length`.
     #[serde(default = "default_axis")]
     pub(crate) axis: String,
     /// The longest that is served; longer input is refused.
+    #[cfg_attr(test, schemars(range(min = 1), extend("unit" = "elements")))]
     pub(crate) max: u32,
 }
 
 /// How requests of different lengths share a batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Padding {
     /// They do not: only equal lengths do.
@@ -100,6 +118,7 @@ pub(crate) enum Padding {
 
 /// How shorter requests are filled up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fill {
     /// The value for each input; an input that is not named is filled with 0.
@@ -157,39 +176,56 @@ impl From<Model> for String {
 }
 
 impl FunctionConfig {
-    /// What no single key's type can say.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        if self.max_batch == 0 || self.max_batch > 1024 {
-            return Err(format!("max_batch = {}: write 1 to 1024", self.max_batch));
+    /// What no single key's type can say: a key, and what to write there.
+    pub(crate) fn check(&self) -> Vec<(&'static str, String)> {
+        let mut wrong: Vec<(&'static str, String)> = Vec::new();
+        if !MAX_BATCH.contains(&self.max_batch) {
+            let (least, most) = (MAX_BATCH.start(), MAX_BATCH.end());
+            let what = format!("max_batch = {}: write {least} to {most}", self.max_batch);
+            wrong.push(("max_batch", what));
+        }
+        if self.max_wait.0 > MAX_WAIT {
+            let what =
+                format!("max_wait = \"{}\": write at most {}", self.max_wait, Span(MAX_WAIT));
+            wrong.push(("max_wait", what));
         }
         if self.queue == 0 {
-            return Err("queue = 0: a function that queues nothing refuses everything".to_owned());
+            let what = "queue = 0: a function that queues nothing refuses everything";
+            wrong.push(("queue", what.to_owned()));
         }
         if self.length.as_ref().is_some_and(|length| length.max == 0) {
-            return Err("length.max = 0: a request has at least length 1".to_owned());
+            wrong
+                .push(("length.max", "length.max = 0: a request has at least length 1".to_owned()));
         }
         if let Padding::Fill(Fill { fill, .. }) = &self.pad
             && let Some((name, value)) = fill.iter().find(|(_, value)| !value.is_finite())
         {
-            return Err(format!("pad.fill: `{name} = {value}`: write a finite number"));
+            let what = format!("pad.fill: `{name} = {value}`: write a finite number");
+            wrong.push(("pad.fill", what));
         }
+        wrong.extend(self.check_model());
+        wrong
+    }
+
+    /// What goes together with the model.
+    fn check_model(&self) -> Option<(&'static str, String)> {
         let builtin = matches!(self.model, Model::Null | Model::Echo);
         if builtin && self.length.is_none() {
-            return Err(
-                "a built-in model takes `length` bytes: write `length = { max = 1024 }`".to_owned()
-            );
+            let what = "a built-in model takes `length` bytes: write `length = { max = 1024 }`";
+            return Some(("model", what.to_owned()));
         }
         if builtin && self.pad != Padding::None {
-            return Err("a built-in model takes no `pad`".to_owned());
+            return Some(("pad", "a built-in model takes no `pad`".to_owned()));
         }
         if builtin && self.outputs.as_ref().is_some_and(|outputs| *outputs != ["data"]) {
-            return Err("a built-in model has one output: write `outputs = [\"data\"]`".to_owned());
+            let what = "a built-in model has one output: write `outputs = [\"data\"]`";
+            return Some(("outputs", what.to_owned()));
         }
         if self.length.is_none() && self.pad != Padding::None {
-            return Err("`pad` says how lengths share a batch, and this function has no `length`"
-                .to_owned());
+            let what = "`pad` says how lengths share a batch, and this function has no `length`";
+            return Some(("pad", what.to_owned()));
         }
-        Ok(())
+        None
     }
 
     /// The longest length served; 1 where none varies.

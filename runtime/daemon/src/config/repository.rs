@@ -1,8 +1,10 @@
 //! The model repository: a folder of folders, each a function by its name.
 
 use super::name::is_name;
+use super::place::Place;
 use super::{ConfigError, FunctionConfig};
 use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
 
 /// A function of the repository.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +36,7 @@ pub(crate) fn load(repository: &Path) -> Result<Vec<Function>, Vec<ConfigError>>
     for folder in &folders {
         match load_one(folder) {
             Ok(function) => functions.push(function),
-            Err(error) => errors.push(error),
+            Err(wrong) => errors.extend(wrong),
         }
     }
     if folders.is_empty() {
@@ -43,23 +45,44 @@ pub(crate) fn load(repository: &Path) -> Result<Vec<Function>, Vec<ConfigError>>
     if errors.is_empty() { Ok(functions) } else { Err(errors) }
 }
 
-fn load_one(folder: &Path) -> Result<Function, ConfigError> {
+fn load_one(folder: &Path) -> Result<Function, Vec<ConfigError>> {
     let name = folder.file_name().and_then(|name| name.to_str()).filter(|name| is_name(name));
-    let name = name.ok_or_else(|| ConfigError::Name { path: folder.to_owned() })?.to_owned();
+    let name = name.ok_or_else(|| vec![ConfigError::Name { path: folder.to_owned() }])?.to_owned();
     let path = folder.join("function.toml");
     let text = std::fs::read_to_string(&path)
-        .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+        .map_err(|source| vec![ConfigError::Unreadable { path: path.clone(), source }])?;
     let config = parse(&path, &text)?;
     Ok(Function { name, folder: folder.to_owned(), config })
 }
 
 /// Reads the text of one file.
-fn parse(path: &Path, text: &str) -> Result<FunctionConfig, ConfigError> {
+fn parse(path: &Path, text: &str) -> Result<FunctionConfig, Vec<ConfigError>> {
     let config: FunctionConfig =
-        toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
-    let wrong = |what| ConfigError::Wrong { path: path.to_owned(), line: 1, what };
-    config.check().map_err(wrong)?;
-    Ok(config)
+        toml::from_str(text).map_err(|error| vec![ConfigError::from_toml(path, text, &error)])?;
+    let wrong = config.check();
+    if wrong.is_empty() {
+        return Ok(config);
+    }
+    let wrong = wrong.into_iter().map(|(key, what)| ConfigError::Wrong {
+        path: path.to_owned(),
+        place: place_of(text, key),
+        what,
+    });
+    Err(wrong.collect())
+}
+
+/// Where a key is, as `length.max`; the beginning of the file where it is not there.
+fn place_of(text: &str, key: &str) -> Place {
+    let Ok(table) = DeTable::parse(text) else { return Place::START };
+    let mut value = DeValue::Table(table.into_inner());
+    let mut place = Place::START;
+    for part in key.split('.') {
+        let DeValue::Table(table) = &value else { return place };
+        let Some((name, inner)) = table.get_key_value(part) else { return place };
+        place = Place::of(text, name.span().start);
+        value = inner.get_ref().clone();
+    }
+    place
 }
 
 #[cfg(test)]
@@ -103,18 +126,22 @@ mod tests {
     #[test]
     fn mistakes_are_refused_with_line_and_advice() {
         let cases = [
-            ("model = \"m.onnx\"\nmaxbatch = 3\n", "2: unknown field `maxbatch`"),
+            ("model = \"m.onnx\"\nmaxbatch = 3\n", "2:1: unknown field `maxbatch`"),
             ("model = \"m.onnx\"\nmaxbatch = 3\n", "did you mean `max_batch`?"),
-            ("model = \"builtin:nul\"\n", "1: there is no `builtin:nul`"),
+            ("model = \"builtin:nul\"\n", "1:9: there is no `builtin:nul`"),
             ("model = \"../m.onnx\"\n", "leads out of this folder"),
-            ("model = \"m.onnx\"\n\nmax_wait = \"2\"\n", "3: `2` is no span of time"),
-            ("model = \"m.onnx\"\nmax_wait = 2\n", "2: invalid type: integer `2`"),
+            ("model = \"m.onnx\"\n\nmax_wait = \"2\"\n", "3:12: `2` is no span of time"),
+            ("model = \"m.onnx\"\nmax_wait = 2\n", "2:12: invalid type: integer `2`"),
             ("model = \"builtin:null\"\n", "length = { max = 1024 }"),
-            ("model = \"m.onnx\"\nmax_batch = 0\n", "max_batch = 0: write 1 to 1024"),
-            ("model = \"m.onnx\"\npad = \"packed\"\n", "has no `length`"),
+            ("model = \"m.onnx\"\nmax_batch = 0\n", "2:1: max_batch = 0: write 1 to 1024"),
+            ("model = \"m.onnx\"\npad = \"packed\"\n", "2:1: `pad` says"),
+            ("model = \"m.onnx\"\n[length]\n max = 0\n", "3:2: length.max = 0"),
             ("max_batch = 1\n", "missing field `model`"),
-            ("model = \n", "1: "),
-            ("model = \"m.onnx\"\n[service]\nobjective = \"fast\"\n", "3: `fast` is no objective"),
+            ("model = \n", "1:9: string values must be quoted"),
+            (
+                "model = \"m.onnx\"\n[service]\nobjective = \"fast\"\n",
+                "3:13: `fast` is no objective",
+            ),
             ("model = \"m.onnx\"\n[service]\npriority = \"hihg\"\n", "did you mean `high`?"),
         ];
         for (text, expected) in cases {
@@ -131,13 +158,18 @@ mod tests {
                 let sent = serde_json::to_string(&config).unwrap();
                 let heard: FunctionConfig = serde_json::from_str(&sent).unwrap();
                 assert_eq!(format!("{heard:?}"), format!("{config:?}"), "{text:?}");
-                heard.check().unwrap();
+                assert_eq!(heard.check(), []);
             }
-            Err(ConfigError::Wrong { line, what, .. }) => {
-                assert!((1..=text.matches('\n').count() + 1).contains(&line), "{text:?}: {line}");
-                assert!(!what.is_empty(), "{text:?}");
+            Err(wrong) => {
+                assert!(!wrong.is_empty());
+                for error in wrong {
+                    let ConfigError::Wrong { place, what, .. } = error else {
+                        panic!("{text:?}: {error}")
+                    };
+                    assert!(place.line() <= text.matches('\n').count() + 1, "{text:?}: {place}");
+                    assert!(!what.is_empty(), "{text:?}");
+                }
             }
-            Err(other) => panic!("{text:?}: {other}"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Spans of time in a configuration: always with a unit, never a bare number.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::fmt;
 use std::time::Duration;
 
 /// A span that is written as `2ms`.
@@ -16,8 +17,14 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(self.0))
+        serializer.collect_str(self)
     }
 }

@@ -16,15 +16,19 @@ const QUEUE_MAX: u32 = 4096;
 /// One tenant. A peer is its when it came by the tenant's `socket`, or by the daemon's own and is of
 /// its `cgroup`, `uid` or `gid`; of several tenants the one that says more (in this order) has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Tenant {
     /// A socket of its own, to be mounted into its containers.
+    #[cfg_attr(test, schemars(extend("kind" = "path")))]
     pub(crate) socket: Option<PathBuf>,
     /// Who may connect to that socket, as the file system's octal mode.
     pub(crate) socket_mode: Mode,
     /// Users whose peers are its.
+    #[cfg_attr(test, schemars(extend("unit" = "user ids")))]
     pub(crate) uid: Vec<u32>,
     /// Groups whose peers are its: the peer's primary group.
+    #[cfg_attr(test, schemars(extend("unit" = "group ids")))]
     pub(crate) gid: Vec<u32>,
     /// The cgroup (version 2) under which its peers run, as `/system.slice/embed.service`.
     pub(crate) cgroup: Option<String>,
@@ -33,13 +37,17 @@ pub(crate) struct Tenant {
     /// Most shared memory that its peers together may have mapped; `--mapped-bytes-max` when absent.
     pub(crate) mapped_bytes_max: Option<Bytes>,
     /// Most sessions of its peers at once.
+    #[cfg_attr(test, schemars(extend("unit" = "sessions")))]
     pub(crate) sessions_max: u32,
     /// Most channels of its peers at once.
+    #[cfg_attr(test, schemars(extend("unit" = "channels")))]
     pub(crate) channels_max: u32,
     /// Most requests of it that wait or run on one device at once; more are refused.
+    #[cfg_attr(test, schemars(extend("unit" = "requests")))]
     pub(crate) queue_max: u32,
     /// Most requests a second that one device takes of it, in bursts of at most one second's; 0 is no
     /// limit.
+    #[cfg_attr(test, schemars(extend("unit" = "requests/s")))]
     pub(crate) requests_per_s: u32,
 }
 
@@ -123,47 +131,24 @@ impl Tenant {
         self.functions.iter().any(|pattern| pattern.takes(function))
     }
 
+    /// With a relative path of its socket seen from a folder.
+    pub(super) fn in_folder(mut self, folder: &Path) -> Self {
+        self.socket = self.socket.map(|socket| folder.join(socket));
+        self
+    }
+
     /// Whether some peer of the daemon's own socket can be its.
     fn names_peers(&self) -> bool {
         !self.uid.is_empty() || !self.gid.is_empty() || self.cgroup.is_some()
     }
 }
 
-/// What is wrong with the tenants together: a tenant's name, and what to do.
-pub(crate) fn check(
-    tenants: &BTreeMap<String, Tenant>,
-    shared: &Path,
-) -> Result<(), (String, String)> {
+/// What is wrong with the tenants, each alone and together: a tenant's name, and what to do.
+pub(super) fn check(tenants: &BTreeMap<String, Tenant>, shared: &Path) -> Vec<(String, String)> {
+    let mut wrong = Vec::new();
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
     for (name, tenant) in tenants {
-        let wrong = |what: String| Err((name.clone(), what));
-        if !is_name(name) {
-            return wrong(format!(
-                "`{name}` is no tenant's name: it is 1 to 64 of a-z, 0-9, `-` and `_`"
-            ));
-        }
-        if tenant.socket.is_none() && !tenant.names_peers() && name != DEFAULT {
-            return wrong(format!(
-                "tenant `{name}` names no peers: give it a `socket`, `uid`, `gid` or `cgroup`; only \
-                 `{DEFAULT}` takes who is nobody else's"
-            ));
-        }
-        if tenant.socket.is_some() && tenant.names_peers() {
-            return wrong(format!(
-                "tenant `{name}` has a `socket` and `uid`, `gid` or `cgroup`: who reaches its socket is \
-                 its, so give one or the other"
-            ));
-        }
-        if tenant.socket.as_deref() == Some(shared) {
-            return wrong(format!(
-                "tenant `{name}` has the daemon's own socket: give it another path"
-            ));
-        }
-        if tenant.cgroup.as_deref().is_some_and(|path| !path.starts_with('/')) {
-            return wrong(format!(
-                "tenant `{name}`: a cgroup is a path from the root, as `/user.slice`"
-            ));
-        }
+        wrong.extend(alone(name, tenant, shared).map(|what| (name.clone(), what)));
         let socket = tenant.socket.iter().map(|path| format!("socket {}", path.display()));
         let uids = tenant.uid.iter().map(|uid| format!("uid {uid}"));
         let gids = tenant.gid.iter().map(|gid| format!("gid {gid}"));
@@ -171,13 +156,43 @@ pub(crate) fn check(
             tenant.cgroup.iter().map(|path| format!("cgroup {}", path.trim_end_matches('/')));
         for claim in socket.chain(uids).chain(gids).chain(cgroup) {
             if let Some(other) = taken.insert(claim.clone(), name) {
-                return wrong(format!(
-                    "tenants `{other}` and `{name}` both have {claim}: one must not"
-                ));
+                let what =
+                    format!("tenants `{other}` and `{name}` both have {claim}: one must not");
+                wrong.push((name.clone(), what));
             }
         }
     }
-    Ok(())
+    wrong
+}
+
+/// What is wrong with one tenant, whoever else there is.
+fn alone(name: &str, tenant: &Tenant, shared: &Path) -> Option<String> {
+    if !is_name(name) {
+        return Some(format!(
+            "`{name}` is no tenant's name: it is 1 to 64 of a-z, 0-9, `-` and `_`"
+        ));
+    }
+    if tenant.socket.is_none() && !tenant.names_peers() && name != DEFAULT {
+        return Some(format!(
+            "tenant `{name}` names no peers: give it a `socket`, `uid`, `gid` or `cgroup`; only \
+             `{DEFAULT}` takes who is nobody else's"
+        ));
+    }
+    if tenant.socket.is_some() && tenant.names_peers() {
+        return Some(format!(
+            "tenant `{name}` has a `socket` and `uid`, `gid` or `cgroup`: who reaches its socket is \
+             its, so give one or the other"
+        ));
+    }
+    if tenant.socket.as_deref() == Some(shared) {
+        return Some(format!("tenant `{name}` has the daemon's own socket: give it another path"));
+    }
+    if tenant.cgroup.as_deref().is_some_and(|path| !path.starts_with('/')) {
+        return Some(format!(
+            "tenant `{name}`: a cgroup is a path from the root, as `/user.slice`"
+        ));
+    }
+    None
 }
 
 #[cfg(test)]
@@ -187,8 +202,10 @@ mod tests {
     fn read(text: &str) -> Result<BTreeMap<String, Tenant>, String> {
         let tenants: BTreeMap<String, Tenant> =
             toml::from_str(text).map_err(|error| error.message().to_owned())?;
-        check(&tenants, Path::new("/run/gpumux/gpumuxd.sock")).map_err(|(_, what)| what)?;
-        Ok(tenants)
+        match check(&tenants, Path::new("/run/gpumux/gpumuxd.sock")).into_iter().next() {
+            None => Ok(tenants),
+            Some((_, what)) => Err(what),
+        }
     }
 
     #[test]

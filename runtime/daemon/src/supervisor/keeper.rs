@@ -133,15 +133,19 @@ impl Keeper {
             let (why, cause) = match self.spawn() {
                 Ok(mut worker) => {
                     let ended = self.serve(&mut worker, &mut inbox).await;
-                    if matches!(ended, Ended::Replaced) {
-                        self.promise.within(END_LIMIT + LATE);
+                    self.promise.within(2 * END_LIMIT + LATE);
+                    // One that is stopped, replaced, or has died may come to its end by itself.
+                    let gently = match ended {
+                        Ended::Stopped(_) | Ended::Died(_) => true,
+                        Ended::Unfit(_) | Ended::Silent(_) => false,
+                        // One that still loads has nothing to finish.
+                        Ended::Replaced => worker.ready,
+                    };
+                    if gently && matches!(ended, Ended::Replaced) {
                         for message in worker.finish().await {
                             self.hear(&mut worker, message);
                         }
                     }
-                    // One that is stopped, or has died, may come to its end by itself.
-                    let gently = !matches!(ended, Ended::Unfit(_) | Ended::Silent(_));
-                    self.promise.within(END_LIMIT + LATE);
                     let end = worker.end(gently).await;
                     let cause = match end {
                         End::Ended(status) => {
@@ -395,7 +399,7 @@ impl Keeper {
         );
         self.promise.nothing();
         self.channels.give_up(LOST);
-        self.turn.give_up(LOST);
+        self.turn.give_up(&mut self.functions, LOST);
         self.drains.drain(..).for_each(tell);
         self.clears.drain(..).for_each(|(_, answer)| tell(answer));
         loop {

@@ -4,6 +4,7 @@
 mod admin;
 mod audit;
 mod channels;
+mod check;
 mod devices;
 mod doors;
 mod emulated;
@@ -30,6 +31,7 @@ mod tenancy;
 mod watchdog;
 mod worker;
 
+pub(crate) use check::check;
 pub(crate) use emulated::DriverPlace;
 pub(crate) use error::SupervisorError;
 pub(crate) use given::Given;
@@ -64,7 +66,7 @@ pub(crate) async fn run(
     let herald = Herald::start()?;
     let mut stop = Stop::listen()?;
     let mut hangups = signal(SignalKind::hangup())?;
-    let tenancy = Tenancy::read(&options).map_err(|error| SupervisorError::Config(vec![error]))?;
+    let (tenancy, _) = Tenancy::read(&options).map_err(SupervisorError::Config)?;
     given.check(tenancy.iter().map(|(name, _)| name))?;
     let doors = Doors::open(&options.socket, &mut given, &tenancy)?;
     doors.shared_path().clone_into(&mut options.socket);

@@ -119,8 +119,8 @@ impl Registry {
         tenancy: Tenancy,
     ) -> Self {
         Self {
-            mapped_bytes_max: options.mapped_bytes_max,
-            session_mapped_bytes_max: options.session_mapped_bytes_max,
+            mapped_bytes_max: options.mapped_bytes_max.0,
+            session_mapped_bytes_max: options.session_mapped_bytes_max.0,
             audit: Audit::default(),
             turned_away: Semaphore::new(TURNED_AWAY_MAX),
             state: Mutex::new(State {

@@ -81,7 +81,7 @@ impl Reloader {
         let wrong = |errors: Vec<ConfigError>| {
             errors.iter().map(ConfigError::to_string).collect::<Vec<_>>()
         };
-        let tenancy = Tenancy::read(&self.options).map_err(|error| wrong(vec![error]))?;
+        let (tenancy, settings) = Tenancy::read(&self.options).map_err(wrong)?;
         let functions = config::load(&self.options.models).map_err(wrong)?;
         let served = plan(functions.clone(), &self.options, &self.herald).await;
         let served = served.map_err(|error| vec![error.to_string()])?;
@@ -99,11 +99,13 @@ impl Reloader {
         for (attachment, function) in &withdrawn {
             self.devices.withdraw(function, *attachment);
         }
+        let mut needs_restart = settings.differs(&self.options.served);
+        needs_restart.extend(change.needs_restart);
         Ok(Reload {
             functions_added: change.added,
             functions_changed: change.changed,
             functions_removed: change.removed,
-            needs_restart: change.needs_restart,
+            needs_restart,
             ..reload
         })
     }

@@ -101,18 +101,20 @@ impl Turn {
     }
 
     /// There will be no next worker for now, for `why`.
-    pub(super) fn give_up(&mut self, why: &str) {
-        if let Self::Retiring(Replacement { verdict, .. }, _)
-        | Self::Due(Replacement { verdict, .. }) = std::mem::take(self)
-        {
-            let _gone = verdict.send(Err(why.to_owned()));
+    pub(super) fn give_up(&mut self, served: &mut Vec<Served>, why: &str) {
+        if self.fail(served, why) {
+            return;
+        }
+        if let Self::Retiring(replacement, _) | Self::Due(replacement) = std::mem::take(self) {
+            let _gone = replacement.verdict.send(Err(why.to_owned()));
         }
     }
 
     /// The next worker serves.
     pub(super) fn succeed(&mut self) {
-        if let Self::Trying { verdict, .. } = std::mem::take(self) {
-            let _gone = verdict.send(Ok(()));
+        match std::mem::take(self) {
+            Self::Trying { verdict, .. } => drop(verdict.send(Ok(()))),
+            other => *self = other,
         }
     }
 
@@ -208,6 +210,8 @@ mod tests {
             let replacement = Replacement { functions: after.clone(), verdict };
             let (mut turn, _) = Turn::begin(MonoTime::ZERO, &functions, replacement);
             assert!(!turn.fail(&mut functions, "an accident"), "it was not tried yet");
+            turn.succeed();
+            assert!(heard.try_recv().is_err(), "that the worker before it serves is no news");
             turn.retired();
             let others = turn.advance(&mut functions);
             assert_eq!(others.as_deref(), Some(&["a".to_owned(), "b".to_owned()][..]));

@@ -2,7 +2,7 @@
 
 use super::identity::{Identity, kernel_tells_cgroups};
 use crate::config::tenant::DEFAULT;
-use crate::config::{ConfigError, Host, Tenant, settings};
+use crate::config::{ConfigError, Host, Settings, Tenant, settings};
 use crate::link::REQUESTS_MAX;
 use crate::options::SupervisorOptions;
 use std::collections::BTreeMap;
@@ -21,10 +21,10 @@ pub(super) enum Door {
 pub(super) struct Tenancy(BTreeMap<String, Tenant>);
 
 impl Tenancy {
-    /// Reads the tenants of a daemon with these options.
-    pub(super) fn read(options: &SupervisorOptions) -> Result<Self, ConfigError> {
-        let host = Host { socket: &options.socket, tells_cgroups: kernel_tells_cgroups() };
-        Ok(Self::new(settings(options.config.as_deref(), host)?.tenant))
+    /// Reads the tenants of a daemon with these options, and what else is in its file.
+    pub(super) fn read(options: &SupervisorOptions) -> Result<(Self, Settings), Vec<ConfigError>> {
+        let settings = settings(options.config.as_deref(), host(options))?;
+        Ok((Self::new(settings.tenant.clone()), settings))
     }
 
     /// Where none is configured, whoever reaches the daemon's socket is of one tenant, which may have
@@ -76,6 +76,11 @@ impl Tenancy {
         let rest = || named().find(|(name, _)| *name == DEFAULT);
         by_cgroup.or_else(|| by_uid().or_else(by_gid).or_else(rest).map(|(name, _)| name))
     }
+}
+
+/// What a file must go together with.
+pub(super) fn host(options: &SupervisorOptions) -> Host<'_> {
+    Host { socket: &options.socket, tells_cgroups: kernel_tells_cgroups() }
 }
 
 #[cfg(test)]

@@ -57,6 +57,11 @@ impl Watch for Checker {
         }
         self.books.enter(now, &seen);
     }
+
+    /// What follows a broken rule is not worth looking at, and may have no end.
+    fn is_over(&self) -> bool {
+        self.broken.is_some()
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use gpumux_core::{BatchId, Ending, Event, LaneId, MonoTime, Past, RequestId, Sha
 pub(super) type Rule = fn(&Books, MonoTime, &Seen<'_>) -> Result<(), String>;
 
 /// All of them, by name.
-pub(super) const RULES: [(&str, Rule); 10] = [
+pub(super) const RULES: [(&str, Rule); 11] = [
     ("one outcome", one_outcome),
     ("endings", endings),
     ("queue bound", queue_bound),
@@ -21,6 +21,7 @@ pub(super) const RULES: [(&str, Rule); 10] = [
     ("stops", stops),
     ("trials", trials),
     ("idle lanes", idle_lanes),
+    ("wake-ups", wake_ups),
 ];
 
 fn hold(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
@@ -271,4 +272,10 @@ fn idle_lanes(books: &Books, _: MonoTime, seen: &Seen<'_>) -> Result<(), String>
     let free = books.batches.len() < usize::from(books.lanes);
     let waits = if free { books.waiting().next() } else { None };
     hold(waits.is_none(), || format!("a lane is idle, and this waits: {waits:?}"))
+}
+
+/// A tick is asked for later, never for now: that would not end.
+fn wake_ups(_: &Books, now: MonoTime, seen: &Seen<'_>) -> Result<(), String> {
+    let Seen::WakeAt(at) = seen else { return Ok(()) };
+    hold(*at > now, || format!("a tick is asked for at {at:?}, which is no later than now"))
 }

@@ -310,3 +310,10 @@ fn a_lane_that_is_idle_while_somebody_waits_is_seen() {
     ];
     assert_eq!(broken_of(&one_waits, world()), None);
 }
+
+#[test]
+fn a_tick_that_is_asked_for_at_once_is_seen() {
+    let wake_at = |nanos| Seen::WakeAt(MonoTime::from_nanos(nanos));
+    assert_eq!(broken(&[(5, TICK), (5, wake_at(6))]), None);
+    assert_eq!(broken(&[(5, TICK), (5, wake_at(5))]), Some("wake-ups"));
+}
