@@ -7,7 +7,7 @@ use crate::device::{Timing, Work};
 use crate::history::{Seen, Watch};
 use crate::random::{Purpose, Random, stream};
 use crate::simulation::{Faults, Incident, Simulation, UnknownPolicy, World};
-use gpumux_core::{Ending, Event, FunctionId, FunctionSpec, MonoTime, Past, Sharing};
+use gpumux_core::{Ending, Event, FunctionId, FunctionSpec, MonoTime, Past, Priority, Sharing};
 use rand::RngExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -204,6 +204,7 @@ fn function(random: &mut Random) -> FunctionSpec {
         max_wait: Duration::from_micros(random.random_range(0..=5_000)),
         queue: random.random_range(1..=20),
         sharing: if random.random_bool(0.5) { Sharing::AnyLength } else { Sharing::EqualLength },
+        priority: Priority::ALL[random.random_range(0..Priority::ALL.len())],
     }
 }
 

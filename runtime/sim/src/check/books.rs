@@ -15,6 +15,8 @@ pub(super) struct Books {
     pub(super) lanes: u16,
     /// Whether no lane may be idle while somebody waits.
     pub(super) is_work_conserving: bool,
+    /// The policy promises that a higher priority goes first.
+    pub(super) is_by_priority: bool,
     /// By number.
     requests: Vec<Option<Open>>,
     pub(super) batches: BTreeMap<BatchId, Running>,
@@ -46,6 +48,9 @@ impl Open {
     }
 }
 
+/// The policy that serves strictly by priority.
+const BY_PRIORITY: &str = "sequoia-priority";
+
 /// A batch that has a lane.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
@@ -73,7 +78,8 @@ impl Books {
             functions: world.functions.clone(),
             run_ahead: world.run_ahead,
             lanes: u16::try_from(world.lanes.len()).expect("lanes are few"),
-            is_work_conserving: world.policy == "fifo",
+            is_work_conserving: ["fifo", BY_PRIORITY].contains(&world.policy.as_str()),
+            is_by_priority: world.policy == BY_PRIORITY,
             requests: Vec::new(),
             batches: BTreeMap::new(),
             event: None,

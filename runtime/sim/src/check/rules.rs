@@ -10,7 +10,7 @@ use gpumux_core::{BatchId, Ending, Event, LaneId, MonoTime, Past, RequestId, Sha
 pub(super) type Rule = fn(&Books, MonoTime, &Seen<'_>) -> Result<(), String>;
 
 /// All of them, by name.
-pub(super) const RULES: [(&str, Rule); 11] = [
+pub(super) const RULES: [(&str, Rule); 12] = [
     ("one outcome", one_outcome),
     ("endings", endings),
     ("queue bound", queue_bound),
@@ -21,6 +21,7 @@ pub(super) const RULES: [(&str, Rule); 11] = [
     ("stops", stops),
     ("trials", trials),
     ("idle lanes", idle_lanes),
+    ("priorities", priorities),
     ("wake-ups", wake_ups),
 ];
 
@@ -272,6 +273,24 @@ fn idle_lanes(books: &Books, _: MonoTime, seen: &Seen<'_>) -> Result<(), String>
     let free = books.batches.len() < usize::from(books.lanes);
     let waits = if free { books.waiting().next() } else { None };
     hold(waits.is_none(), || format!("a lane is idle, and this waits: {waits:?}"))
+}
+
+/// Where the policy says so, no batch begins while something waits of a higher priority that could; a
+/// function's trials come before the rest of it.
+fn priorities(books: &Books, _: MonoTime, seen: &Seen<'_>) -> Result<(), String> {
+    let Seen::Begin { batch, function, members, .. } = seen else { return Ok(()) };
+    let suspects = || books.all_open().filter(|open| open.is_suspect());
+    let on_trial = |function| suspects().any(|open| open.arrival.function == function);
+    let is_trial = members.iter().any(|it| books.open(*it).is_some_and(Open::is_suspect));
+    if !books.is_by_priority || is_trial {
+        return Ok(());
+    }
+    let own = books.spec(*function).priority;
+    let mut waiting = books.waiting().filter(|open| !on_trial(open.arrival.function));
+    let before = waiting.find(|open| books.spec(open.arrival.function).priority > own);
+    hold(before.is_none(), || {
+        format!("{batch:?} is of {own:?} priority, and this waits: {before:?}")
+    })
 }
 
 /// A tick is asked for later, never for now: that would not end.

@@ -4,7 +4,8 @@
 use super::*;
 use crate::history::Seen;
 use gpumux_core::{
-    Arrival, BatchId, Ending, Event, FunctionId, FunctionSpec, LaneId, Past, RequestId, Sharing,
+    Arrival, BatchId, Ending, Event, FunctionId, FunctionSpec, LaneId, Past, Priority, RequestId,
+    Sharing,
 };
 
 const B: BatchId = BatchId(0);
@@ -12,17 +13,22 @@ const L: LaneId = LaneId(0);
 const R: [RequestId; 6] =
     [RequestId(0), RequestId(1), RequestId(2), RequestId(3), RequestId(4), RequestId(5)];
 
-/// Function 0 mixes lengths in two buckets, function 1 does not; both queue 3 and batch 2.
+/// Function 0 mixes lengths in two buckets, function 1 does not and has priority; both queue 3 and
+/// batch 2.
 fn world() -> World {
-    let function = |sharing| FunctionSpec {
+    let function = |sharing, priority| FunctionSpec {
         buckets: vec![8, 64],
         max_batch: 2,
         max_wait: Duration::ZERO,
         queue: 3,
         sharing,
+        priority,
     };
     World {
-        functions: vec![function(Sharing::AnyLength), function(Sharing::EqualLength)],
+        functions: vec![
+            function(Sharing::AnyLength, Priority::Normal),
+            function(Sharing::EqualLength, Priority::High),
+        ],
         lanes: vec![4, 4],
         run_ahead: 2,
         inherited: 9,
@@ -309,6 +315,27 @@ fn a_lane_that_is_idle_while_somebody_waits_is_seen() {
         (0, TICK),
     ];
     assert_eq!(broken_of(&one_waits, world()), None);
+}
+
+#[test]
+fn a_batch_before_a_higher_priority_is_seen() {
+    let one_lane = |policy: &str| World { lanes: vec![4], policy: policy.to_owned(), ..world() };
+    let until_free = [
+        (0, arrives(R[0])),
+        (0, begin(&R[..1])),
+        (0, arrives(R[1])),
+        (0, arrives_as(R[2], 1, 8, Past::New)),
+        (0, begun(0)),
+        (0, done(R[0], 0, 0, 1)),
+        (0, RELEASE),
+    ];
+    let then =
+        |next, policy| broken_of(&[&until_free[..], &[(0, next)]].concat(), one_lane(policy));
+    let (batch, lane) = (BatchId(1), L);
+    let high = Seen::Begin { batch, lane, function: FunctionId(1), members: &R[2..3] };
+    assert_eq!(then(begin_on(1, 0, &R[1..2]), "sequoia-priority"), Some("priorities"));
+    assert_eq!(then(high, "sequoia-priority"), None);
+    assert_eq!(then(begin_on(1, 0, &R[1..2]), "fifo"), None, "which does not promise it");
 }
 
 #[test]

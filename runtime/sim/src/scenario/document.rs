@@ -4,7 +4,7 @@ use super::{ArrivalSource, Function, Scenario};
 use crate::arrivals::{GapRule, LengthRule};
 use crate::file::{FileError, Source};
 use crate::profile::Profile;
-use gpumux_core::{FunctionId, FunctionSpec, Sharing};
+use gpumux_core::{FunctionId, FunctionSpec, Priority, Sharing};
 use serde::{Deserialize, Deserializer};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,6 +57,8 @@ struct FunctionDocument {
     queue: u32,
     #[serde(default)]
     sharing: SharingDocument,
+    #[serde(default)]
+    priority: PriorityDocument,
     objective: Option<Span>,
     budget: Option<Span>,
     lengths: LengthRule,
@@ -75,6 +77,15 @@ enum SharingDocument {
     #[default]
     AnyLength,
     EqualLength,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PriorityDocument {
+    Low,
+    #[default]
+    Normal,
+    High,
 }
 
 /// A span of time, written with its unit.
@@ -201,6 +212,11 @@ fn function(
             sharing: match document.sharing {
                 SharingDocument::AnyLength => Sharing::AnyLength,
                 SharingDocument::EqualLength => Sharing::EqualLength,
+            },
+            priority: match document.priority {
+                PriorityDocument::Low => Priority::Low,
+                PriorityDocument::Normal => Priority::Normal,
+                PriorityDocument::High => Priority::High,
             },
         },
         profile,

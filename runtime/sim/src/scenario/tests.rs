@@ -93,7 +93,7 @@ fn a_scenario_without_end_does_not_begin() {
     assert!(matches!(error, RunError::Endless(_)), "{error}");
     let policy = RunOptions { policy: "fastest".to_owned(), ..options(1) };
     let error = scenario.run(&policy, |_| ()).unwrap_err().to_string();
-    assert_eq!(error, "there is no policy `fastest`: there is `fifo`");
+    assert_eq!(error, "there is no policy `fastest`: there is `fifo`, `sequoia-priority`");
 }
 
 #[test]
