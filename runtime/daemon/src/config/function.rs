@@ -50,7 +50,7 @@ pub(crate) struct FunctionConfig {
 }
 
 /// What a function is owed. It is checked and shown; the policies that schedule by it say so, and
-/// `fifo` is none of them.
+/// `fifo` is none of them. `sequoia-priority` goes by `priority`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
