@@ -72,4 +72,3 @@ impl<One: Watch, Other: Watch> Watch for (One, Other) {
         self.0.is_over() || self.1.is_over()
     }
 }
-
