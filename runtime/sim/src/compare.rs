@@ -21,7 +21,7 @@ pub struct CompareOptions {
     pub objective: Option<Duration>,
 }
 
-/// What came of it. The fields are those of the JSON document.
+/// Policies side by side on the same arrivals.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
     /// The scenario.

@@ -11,6 +11,9 @@ pub const VERSION: u32 = 1;
 /// The longest that a batch may take, in microseconds: an hour.
 const LONGEST_US: f64 = 3.6e9;
 
+/// Several, and where they stand. Each says where it stands if it is a list itself.
+type List<T> = Spanned<Vec<T>>;
+
 /// See the file's head. The fields are the file's keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,7 +25,7 @@ pub(super) struct Document {
     sms: Spanned<Vec<u32>>,
     batches: Spanned<Vec<u32>>,
     lengths: Spanned<Vec<u32>>,
-    duration_us: Spanned<Vec<Spanned<Vec<Spanned<Vec<f64>>>>>>,
+    duration_us: List<List<List<f64>>>,
     segment_us: Spanned<f64>,
     bandwidth_share: Spanned<f64>,
     copy_in_us_per_request: Spanned<f64>,

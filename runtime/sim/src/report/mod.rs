@@ -11,7 +11,7 @@ pub(crate) use recorder::Recorder;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// See the file's head.
+/// What came of a run of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Report {
     /// The scenario.
