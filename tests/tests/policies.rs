@@ -36,8 +36,8 @@ fn waits(policy: &str) -> (Vec<Duration>, Vec<Duration>) {
     let daemon = Daemon::start_with(&[("bulk", &low), ("urgent", &high)], &options);
     let session = daemon.connect();
     // The channel that was opened first is read first.
-    let (bulk, urgent) =
-        (session.open("bulk", SIZE).unwrap(), session.open("urgent", SIZE).unwrap());
+    let open = |name| session.open(name, SIZE).expect("it is served");
+    let (bulk, urgent) = (open("bulk"), open("urgent"));
     let (bulk, urgent) = daemon.at_once(|| {
         let bulk: Vec<_> = (0..20).map(|_| submit(&bulk)).collect();
         let urgent: Vec<_> = (0..5).map(|_| submit(&urgent)).collect();
