@@ -14,7 +14,7 @@ const FILE_LINES_MAX: usize = 500;
 /// Which crates of ours each crate may name. The arrows of ARCHITECTURE.md, and no others.
 const ARROWS: &[(&str, &[&str])] = &[
     ("gpumux-capi", &["gpumux-shim"]),
-    ("gpumux-cli", &["gpumux-shim", "gpumux-wire"]),
+    ("gpumux-cli", &["gpumux-shim", "gpumux-sim", "gpumux-wire"]),
     ("gpumux-core", &[]),
     ("gpumux-cuda", &["gpumux-kernels"]),
     (
@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gpumux-plan", &[]),
     ("gpumux-python", &["gpumux-shim"]),
     ("gpumux-shim", &["gpumux-wire"]),
+    ("gpumux-sim", &["gpumux-core"]),
     ("gpumux-tests", &["gpumux-shim", "gpumux-wire"]),
     ("gpumux-wire", &[]),
     ("xtask", &[]),

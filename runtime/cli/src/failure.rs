@@ -95,6 +95,9 @@ pub(crate) enum Failure {
     /// Arguments that do not go together, or not with the function.
     #[error("{0}")]
     Arguments(String),
+    /// The scheduler broke a rule in a simulation.
+    #[error("{0}")]
+    RuleBroken(String),
     /// The user, or who stands for one, ended the command.
     #[error("interrupted; everything that was started has ended")]
     Interrupted,
@@ -178,6 +181,7 @@ impl Failure {
             | Self::Node(_)
             | Self::ModelAbsent { .. }
             | Self::Process(_)
+            | Self::RuleBroken(_)
             | Self::Core { .. }
             | Self::Io(_) => 1,
         })

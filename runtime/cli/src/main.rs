@@ -18,6 +18,7 @@ mod node;
 mod npy;
 mod reload;
 mod run;
+mod sim;
 mod socket;
 mod status;
 
@@ -53,6 +54,9 @@ enum Command {
     Reload(reload::Options),
     /// Submits one request, its tensors from and to .npy files
     Run(run::Options),
+    /// Runs the scheduler on simulated time
+    #[command(subcommand)]
+    Sim(sim::Sim),
     /// Shows devices, functions and sessions at a glance
     Status(status::Options),
 }
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Command::Man(options) => manual::run(&options),
         Command::Reload(options) => reload::run(&options),
         Command::Run(options) => run::run(&options),
+        Command::Sim(what) => sim::run(&what),
         Command::Status(options) => status::run(&options),
     };
     match ended {

@@ -11,6 +11,23 @@ pub enum Sharing {
     EqualLength,
 }
 
+/// Who goes first where not all can, under policies that ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// After the others.
+    Low,
+    /// Like most.
+    #[default]
+    Normal,
+    /// Before the others.
+    High,
+}
+
+impl Priority {
+    /// All, the first first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+}
+
 /// A function's service, fixed while the scheduler lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSpec {
@@ -24,6 +41,8 @@ pub struct FunctionSpec {
     pub queue: u32,
     /// Which requests may share a batch.
     pub sharing: Sharing,
+    /// Who goes first.
+    pub priority: Priority,
 }
 
 /// What the scheduler counts of a function.

@@ -26,7 +26,7 @@ pub mod time;
 mod trial;
 
 pub use event::{Action, Arrival, Ending, Event, Past};
-pub use function::{FunctionSpec, Sharing};
+pub use function::{FunctionSpec, Priority, Sharing};
 pub use id::{BatchId, BucketId, FunctionId, LaneId, RequestId};
 pub use scheduler::{Limits, Scheduler};
 pub use time::MonoTime;

@@ -3,7 +3,7 @@
 use crate::batch::{Batch, Batches, Next, Progress, Stage};
 use crate::bucket::{Bucket, Buckets};
 use crate::event::{Action, Arrival, Ending, Event, Past};
-use crate::function::{FunctionSpec, FunctionState, Sharing};
+use crate::function::{FunctionSpec, FunctionState, Priority, Sharing};
 use crate::heap::Heap;
 use crate::id::{BatchId, BucketId, FunctionId, LaneId, RequestId};
 use crate::list::{Links, List};
@@ -56,6 +56,8 @@ pub(crate) struct Tables {
     deadlines: Heap,
     /// Buckets in use, by the arrival of their oldest request.
     ages: Heap,
+    /// The same, by priority.
+    ages_of: [Heap; Priority::ALL.len()],
     /// Buckets in use, by when that request has waited `max_wait`.
     dues: Heap,
     /// The bucket that the last arrival filled.
@@ -86,6 +88,7 @@ impl Scheduler {
             lanes: vec![None; usize::from(limits.lanes)].into_boxed_slice(),
             deadlines: Heap::new(limits.requests),
             ages: Heap::new(buckets.count()),
+            ages_of: Priority::ALL.map(|_| Heap::new(buckets.count())),
             dues: Heap::new(buckets.count()),
             buckets,
             full: None,
@@ -215,6 +218,12 @@ impl View<'_> {
         self.0.ages.first().map(|(_, bucket)| BucketId(bucket))
     }
 
+    /// Of the buckets of the highest priority in use, the one whose oldest request arrived first.
+    pub fn foremost_bucket(&self) -> Option<BucketId> {
+        let foremost = Priority::ALL.iter().find_map(|it| self.0.ages_of[*it as usize].first())?;
+        Some(BucketId(foremost.1))
+    }
+
     /// A bucket that holds a whole batch.
     pub fn full_bucket(&self) -> Option<BucketId> {
         self.0.full
@@ -285,15 +294,18 @@ impl Tables {
     /// empty, or its function's trials come first.
     pub(crate) fn order(&mut self, bucket: BucketId) {
         let Bucket { function, ref waiting, .. } = *self.buckets.get(bucket);
+        let spec = &self.functions[function.index()];
         let on_trial = self.states[function.index()].trials > 0;
         let Some(oldest) = waiting.first().filter(|_| !on_trial) else {
             self.ages.remove(bucket.0);
+            self.ages_of[spec.priority as usize].remove(bucket.0);
             self.dues.remove(bucket.0);
             return;
         };
         let arrived = self.requests.get(RequestId(oldest)).arrived;
         self.ages.set(bucket.0, arrived);
-        self.dues.set(bucket.0, arrived.after(self.functions[function.index()].max_wait));
+        self.ages_of[spec.priority as usize].set(bucket.0, arrived);
+        self.dues.set(bucket.0, arrived.after(spec.max_wait));
     }
 
     fn cancel(&mut self, request: RequestId, actions: &mut Vec<Action>) {

@@ -4,7 +4,7 @@
 use gpumux_core::policy;
 use gpumux_core::{
     Action, Arrival, BatchId, Ending, Event, FunctionId, FunctionSpec, LaneId, Limits, MonoTime,
-    Past, RequestId, Scheduler, Sharing,
+    Past, Priority, RequestId, Scheduler, Sharing,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -20,9 +20,16 @@ fn functions() -> Vec<FunctionSpec> {
         max_wait: Duration::from_micros(200),
         queue: 12,
         sharing: Sharing::AnyLength,
+        priority: Priority::Normal,
     };
-    let equal = FunctionSpec { sharing: Sharing::EqualLength, buckets: vec![512], ..spec.clone() };
-    let single = FunctionSpec { max_batch: 1, buckets: vec![512], ..spec.clone() };
+    let equal = FunctionSpec {
+        sharing: Sharing::EqualLength,
+        buckets: vec![512],
+        priority: Priority::High,
+        ..spec.clone()
+    };
+    let single =
+        FunctionSpec { max_batch: 1, buckets: vec![512], priority: Priority::Low, ..spec.clone() };
     vec![spec, equal, single]
 }
 
@@ -76,12 +83,15 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let limits = Limits { requests: REQUESTS, lanes: LANES, run_ahead: 2 };
-        let fifo = policy::by_name("fifo").expect("it is registered");
+        // Neighbouring seeds have different policies.
+        let names = policy::NAMES;
+        let name = names[usize::try_from(seed).expect("a small seed") % names.len()];
+        let policy = policy::by_name(name).expect("it is registered");
         Self {
             seed,
             now: MonoTime::ZERO,
             random: StdRng::seed_from_u64(seed),
-            scheduler: Scheduler::new(limits, functions(), fifo),
+            scheduler: Scheduler::new(limits, functions(), policy),
             specs: functions(),
             open: vec![None; REQUESTS as usize],
             lanes: [None; LANES as usize],

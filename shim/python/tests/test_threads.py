@@ -39,6 +39,8 @@ def test_others_run_while_one_waits(daemon: Daemon, echo: gpumux.Function) -> No
 
 
 def test_ctrl_c_ends_a_wait_and_not_its_request(daemon: Daemon, echo: gpumux.Function) -> None:
+    # A shell that starts the tests in the background has them ignore the signal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main = threading.get_ident()
 
     def press() -> None:

@@ -4,11 +4,13 @@
 //! made from a [`View`] in bounded time without allocation.
 
 mod fifo;
+mod sequoia_priority;
 
 use crate::id::{BatchId, BucketId, LaneId};
 use crate::scheduler::View;
 use crate::time::MonoTime;
 pub use fifo::Fifo;
+pub use sequoia_priority::SequoiaPriority;
 
 /// One step of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +32,13 @@ pub trait Policy: std::fmt::Debug + Send {
 }
 
 /// The names that [`by_name`] knows.
-pub const NAMES: [&str; 1] = ["fifo"];
+pub const NAMES: [&str; 2] = ["fifo", "sequoia-priority"];
 
 /// The policy of that name.
 pub fn by_name(name: &str) -> Option<Box<dyn Policy>> {
     match name {
         "fifo" => Some(Box::new(Fifo)),
+        "sequoia-priority" => Some(Box::new(SequoiaPriority)),
         _ => None,
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct FunctionConfig {
 }
 
 /// What a function is owed. It is checked and shown; the policies that schedule by it say so, and
-/// `fifo` is none of them.
+/// `fifo` is none of them. `sequoia-priority` goes by `priority`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -74,6 +74,16 @@ pub(crate) enum Priority {
     Normal,
     /// Before the others.
     High,
+}
+
+impl From<Priority> for gpumux_core::Priority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Low => Self::Low,
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+        }
+    }
 }
 
 /// What computes a function.

@@ -267,7 +267,7 @@ mod tests {
             ("mapped_bytes_max = \"4096\"\n", "it has no unit"),
             (
                 "policy = \"fife\"\n",
-                "gpumuxd.toml:1:10: `policy`: `fife` is none of `fifo`; did you mean `fifo`?",
+                "gpumuxd.toml:1:10: `policy`: `fife` is none of `fifo`, `sequoia-priority`; did you mean `fifo`?",
             ),
             ("device = \"gpu\"\n", "`device`: expected cuda, auto, emulated"),
             ("metrics_listen = \"0.0.0.0:9400\"\n", "not a loopback address"),

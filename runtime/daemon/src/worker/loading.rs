@@ -185,6 +185,7 @@ fn assemble(
             max_wait: config.max_wait.0,
             queue: config.queue,
             sharing: Sharing::AnyLength,
+            priority: config.service.priority.into(),
         };
         let quarantined = Quarantined::new(quarantined);
         let shared = quarantined.clone();
