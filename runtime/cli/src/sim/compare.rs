@@ -1,6 +1,6 @@
 //! `gpumux sim compare`: policies side by side.
 
-use super::{bar, json, page, schema, show, unusable};
+use super::{Change, Shown, bar, json, page, schema, show, unusable};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use clap::Args;
@@ -31,18 +31,10 @@ pub(crate) struct Options {
     /// The first of the seeds; the others follow it
     #[arg(long, env = "GPUMUX_SEED", default_value_t = 1)]
     seed: u64,
-    /// How many requests arrive, instead of what the scenario says or the file has
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    requests: Option<u64>,
-    /// The latency that every function is to keep, instead of what the scenario says, as in `50ms`
-    #[arg(long, value_name = "LATENCY")]
-    slo: Option<humantime::Duration>,
-    /// Print the figures as JSON, whose names carry their units
-    #[arg(long)]
-    json: bool,
-    /// Print the JSON schema of the document instead; nothing is run
-    #[arg(long)]
-    schema: bool,
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 /// Runs them and shows a table.
@@ -50,7 +42,7 @@ pub(crate) struct Options {
 /// # Errors
 /// [`Failure`]: a scenario that is none, or a policy that is not there.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    if options.schema {
+    if options.shown.schema {
         return show(&schema::<Comparison>()?);
     }
     let mut scenario = match &options.scenario {
@@ -70,14 +62,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         policies: if options.policies.is_empty() { all() } else { options.policies.clone() },
         first_seed: options.seed,
         seeds: options.seeds,
-        requests: options.requests,
-        objective: options.slo.map(Into::into),
+        requests: options.change.requests,
+        objective: options.change.slo.map(Into::into),
     };
     let (clock, bar) = (Clock::start(), bar(None));
     let compared = compare(&scenario, &asked, |arrived| bar.set_position(arrived));
     let comparison = compared.map_err(unusable)?;
     bar.finish_and_clear();
-    if options.json {
+    if options.shown.json {
         return show(&json(&comparison)?);
     }
     let reports = || comparison.policies.iter().flat_map(|row| &row.reports);

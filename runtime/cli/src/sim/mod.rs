@@ -31,6 +31,28 @@ pub(crate) enum Sim {
     Run(run::Options),
 }
 
+/// What is other than in the scenario.
+#[derive(Clone, Debug, Args)]
+struct Change {
+    /// How many requests arrive, instead of what the scenario, or a file of arrivals, says
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+    /// The latency that every function is to keep, instead of what the scenario says, as in `50ms`
+    #[arg(long, value_name = "LATENCY")]
+    slo: Option<humantime::Duration>,
+}
+
+/// How figures are shown.
+#[derive(Clone, Debug, Args)]
+struct Shown {
+    /// Print the figures as JSON, whose names carry their units
+    #[arg(long)]
+    json: bool,
+    /// Print the JSON schema of the document instead; nothing is run
+    #[arg(long)]
+    schema: bool,
+}
+
 /// Where to write the example.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExampleOptions {

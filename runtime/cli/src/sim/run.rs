@@ -1,6 +1,6 @@
 //! `gpumux sim run`: one scenario, one policy, one seed.
 
-use super::{any_seed, bar, json, page, schema, show, unusable};
+use super::{Change, Shown, any_seed, bar, json, page, schema, show, unusable};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use clap::Args;
@@ -19,18 +19,10 @@ pub(crate) struct Options {
     /// The policy, by its name
     #[arg(long, value_name = "NAME", default_value = "fifo")]
     policy: String,
-    /// How many requests arrive, instead of what the scenario says
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    requests: Option<u64>,
-    /// The latency that every function is to keep, instead of what the scenario says, as in `50ms`
-    #[arg(long, value_name = "LATENCY")]
-    slo: Option<humantime::Duration>,
-    /// Print the figures as JSON, whose names carry their units
-    #[arg(long)]
-    json: bool,
-    /// Print the JSON schema of the document instead; nothing is run
-    #[arg(long)]
-    schema: bool,
+    #[command(flatten)]
+    change: Change,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 /// Runs it and says what came of it.
@@ -38,20 +30,20 @@ pub(crate) struct Options {
 /// # Errors
 /// [`Failure`]: a scenario that is none.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let Some(path) = options.scenario.as_ref().filter(|_| !options.schema) else {
+    let Some(path) = options.scenario.as_ref().filter(|_| !options.shown.schema) else {
         return show(&schema::<Report>()?);
     };
     let scenario = Scenario::read(path).map_err(Failure::arguments)?;
     let run = RunOptions {
         seed: options.seed.unwrap_or_else(any_seed),
         policy: options.policy.clone(),
-        requests: options.requests,
-        objective: options.slo.map(Into::into),
+        requests: options.change.requests,
+        objective: options.change.slo.map(Into::into),
     };
     let (clock, bar) = (Clock::start(), bar(scenario.requests(&run)));
     let report = scenario.run(&run, |arrived| bar.set_position(arrived)).map_err(unusable)?;
     bar.finish_and_clear();
-    if options.json {
+    if options.shown.json {
         return show(&json(&report)?);
     }
     eprintln!("{}", page::pace(report.all.arrivals, report.events, clock.now()));
