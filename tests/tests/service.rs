@@ -243,6 +243,22 @@ fn the_manager_hears_of_each_turn() {
 }
 
 #[test]
+fn a_daemon_of_many_models_gets_ready() {
+    let manager = Manager::new();
+    for number in 0..100 {
+        let function = manager.path(&format!("models/function-{number}"));
+        fs::create_dir(&function).unwrap();
+        fs::write(function.join("function.toml"), ECHO).unwrap();
+    }
+    // It tells of each model, and nothing of that crowds out that it is ready.
+    let mut service = manager.start(manager.plain());
+    assert_eq!(manager.status().functions.len(), 101);
+    service.signal(Signal::SIGTERM);
+    manager.await_message("STOPPING=1");
+    assert!(service.succeeded());
+}
+
+#[test]
 fn the_manager_hears_of_a_reload() {
     let manager = Manager::new();
     let mut service = manager.start(manager.plain());

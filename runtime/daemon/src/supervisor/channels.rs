@@ -143,13 +143,6 @@ impl Channels {
         std::mem::take(&mut self.withdrawn).into_values().for_each(|kept| kept.hang_up());
     }
 
-    /// Gives one channel up that no worker has.
-    pub(super) fn give_one_up(&mut self, attachment: Attachment) {
-        if let Some(kept) = self.served.remove(&attachment) {
-            kept.hang_up();
-        }
-    }
-
     /// Gives one channel up that a worker does not serve.
     pub(super) fn refuse(&mut self, attachment: Attachment, why: String) {
         let Some(kept) = self.served.remove(&attachment) else { return };

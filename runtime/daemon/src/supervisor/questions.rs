@@ -74,7 +74,10 @@ impl Keeper {
                 self.quarantine.clear(&function);
                 tell(answer);
             }
-            Question::Withdraw(attachment) => self.channels.give_one_up(attachment),
+            Question::Withdraw(attachment) => {
+                self.channels.withdraw(attachment);
+                self.channels.left(attachment);
+            }
             Question::Replace(replacement) => self.turn = Turn::Due(replacement),
             // The next worker serves it, and answers.
             Question::Attach(attaching) => self.keep_channel(*attaching),

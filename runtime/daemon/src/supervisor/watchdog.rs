@@ -10,7 +10,6 @@ use super::devices::Devices;
 use super::herald::Herald;
 use crate::clock::Clock;
 use gpumux_core::MonoTime;
-use sd_notify::NotifyState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -54,7 +53,7 @@ pub(super) async fn keep(devices: Devices, herald: Herald) {
     loop {
         beat.tick().await;
         match devices.promises().find(|(_, promise)| !promise.is_kept(Clock.now())) {
-            None => herald.tell([NotifyState::Watchdog]),
+            None => herald.beat(),
             Some((device, _)) => error!(
                 device,
                 "the keeper of the device's worker is stuck: a bug; the service manager is not told that all is well"
